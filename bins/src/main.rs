@@ -1,0 +1,2 @@
+//! The program with every role.
+fn main() {}

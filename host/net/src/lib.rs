@@ -1,0 +1,1 @@
+//! The only crate that names zmq: links between processes.

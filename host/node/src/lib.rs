@@ -1,0 +1,1 @@
+//! Everything that runs: configuration, servers, agent, processor and the command line.

@@ -1,0 +1,11 @@
+//! The pure half of Scaler: everything that can be decided without touching the world.
+//!
+//! *Pure* means: no clock, no I/O, no randomness, no async, no callback. Time and seeds are arguments, what should
+//! happen comes back as data. So every history of a cluster can be replayed from a seed (`tests/sim.rs`).
+
+pub mod capability;
+pub mod ids;
+pub mod message;
+pub mod payload;
+pub mod session;
+pub mod view;
