@@ -1,1 +1,3 @@
 //! Everything that runs: configuration, servers, agent, processor and the command line.
+
+pub mod guest;
