@@ -3,6 +3,7 @@
 //! *Pure* means: no clock, no I/O, no randomness, no async, no callback. Time and seeds are arguments, what should
 //! happen comes back as data. So every history of a cluster can be replayed from a seed (`tests/sim.rs`).
 
+pub mod agent;
 pub mod capability;
 pub mod ids;
 pub mod message;
