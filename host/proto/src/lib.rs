@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod capability;
+pub mod client;
 pub mod ids;
 pub mod message;
 pub mod payload;

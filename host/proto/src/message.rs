@@ -76,7 +76,8 @@ messages! {
     Heartbeat = 6: Heartbeat,
     /// Scheduler → client, agent: answers `Heartbeat`.
     Pulse = 7: Pulse,
-    /// Either way: carries nothing but the envelope's cumulative acknowledgement.
+    /// Either way: carries nothing but the envelope's cumulative acknowledgement. Never sent for an `Ack` or a `Pulse`
+    /// alone, or two idle ends would acknowledge each other for ever.
     Ack = 8: Ack,
     /// Anyone → scheduler (also on the monitor address, after `Hello`). Answered by `Answer`.
     Query = 9: Query,
@@ -219,6 +220,10 @@ pub struct Welcome {
     /// A silent peer is dropped after this long, in milliseconds.
     #[serde(default)]
     pub timeout_ms: u64,
+    /// For clients: the scheduler still knows this client's session (its counts for `Credit`, its tasks). If not, the
+    /// client counts what it submits from zero again, and submits everything that has no result.
+    #[serde(default)]
+    pub resumed: bool,
 }
 
 /// See [`Message::Refused`].
@@ -284,6 +289,9 @@ pub struct WorkerLoad {
 pub struct Pulse {
     /// `Heartbeat::sent`.
     pub sent: u64,
+    /// See `Welcome::object_storage_address`; it may become known, or change, while a peer is connected.
+    #[serde(default)]
+    pub object_storage_address: Option<String>,
 }
 
 /// See [`Message::Ack`].
@@ -575,7 +583,13 @@ impl FailureKind {
     pub fn is_of_task(self) -> bool {
         matches!(
             self,
-            Self::Error | Self::Panic | Self::Trap | Self::StackOverflow | Self::MemoryLimit | Self::OutputLimit | Self::Timeout
+            Self::Error
+                | Self::Panic
+                | Self::Trap
+                | Self::StackOverflow
+                | Self::MemoryLimit
+                | Self::OutputLimit
+                | Self::Timeout
         )
     }
 }
