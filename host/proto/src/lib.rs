@@ -9,5 +9,6 @@ pub mod client;
 pub mod ids;
 pub mod message;
 pub mod payload;
+pub mod scheduler;
 pub mod session;
 pub mod view;

@@ -179,6 +179,10 @@ pub struct Hello {
     /// For agents that connect again: they are past their preload.
     #[serde(default)]
     pub ready: bool,
+    /// The sender's heartbeat interval in milliseconds, 0 if it does not say. After two of them in silence (and at least
+    /// two seconds) an agent's tasks go elsewhere.
+    #[serde(default)]
+    pub heartbeat_ms: u64,
 }
 
 /// One worker of an agent.
