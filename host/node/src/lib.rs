@@ -1,3 +1,4 @@
 //! Everything that runs: configuration, servers, agent, processor and the command line.
 
 pub mod guest;
+pub mod storage;

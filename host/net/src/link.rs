@@ -1,0 +1,138 @@
+//! One end of the control plane.
+
+use std::time::Duration;
+
+use scaler_proto::{ids::PeerId, wire::Frames};
+
+use crate::Address;
+
+/// Limits and intervals of a link; the defaults are right for everything but tests.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bytes that wait for one peer before a send says [`SendError::Full`].
+    pub queue_max_bytes: usize,
+    /// The link's own heartbeat: a ping this often.
+    pub heartbeat_interval_ms: i32,
+    /// A peer that answers no ping for this long is gone.
+    pub heartbeat_timeout_ms: i32,
+    /// A connection that has not finished its greeting by then is closed.
+    pub handshake_timeout_ms: i32,
+    /// First pause before dialing again; doubles up to `redial_max_ms`.
+    pub redial_min_ms: u64,
+    /// Longest pause before dialing again.
+    pub redial_max_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            queue_max_bytes: 64 << 20,
+            heartbeat_interval_ms: 2_000,
+            heartbeat_timeout_ms: 6_000,
+            handshake_timeout_ms: 5_000,
+            redial_min_ms: 100,
+            redial_max_ms: 5_000,
+        }
+    }
+}
+
+/// What a link reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A connection exists. A bound link says so with the peer's first message.
+    Up(PeerId),
+    /// One whole message.
+    Message(PeerId, Frames),
+    /// The connection is gone; everything it delivered came before this.
+    Down(PeerId),
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The peer does not read and its queue is full. The message is lost, so the connection's numbering has a hole:
+    /// [`Link::forget`] the peer.
+    #[error("the peer does not read, and its queue is full")]
+    Full,
+    /// There is no such connection (any more).
+    #[error("the peer is not connected any more")]
+    Gone,
+    /// A frame or the message is larger than the other end would take.
+    #[error("the message is larger than a link takes")]
+    TooLarge,
+}
+
+/// Why a link cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// Something else listens there.
+    #[error("cannot listen on {address}: it is in use; stop what listens there, or choose another address")]
+    InUse {
+        /// Where.
+        address: Address,
+    },
+    /// Listening failed.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// Where.
+        address: Address,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The system refused something that a link needs.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// One end of the control plane: many peers when bound, one when dialed. Stays on the thread that made it.
+pub struct Link {}
+
+impl Link {
+    /// Listens. Port 0 becomes a real port, see [`Self::local_address`].
+    pub fn bind(_address: &Address, _options: &Options) -> Result<Self, NetError> {
+        todo!()
+    }
+
+    /// Connects, and connects again after every loss, until dropped. Never fails at once: the address may be dialed
+    /// before anybody listens there.
+    #[must_use]
+    pub fn dial(_address: &Address, _options: &Options) -> Self {
+        todo!()
+    }
+
+    /// Where a bound link really listens (or what a dialed one dials).
+    #[must_use]
+    pub fn local_address(&self) -> &Address {
+        todo!()
+    }
+
+    /// Sends a message, or queues it for its peer. Never blocks.
+    pub fn send(&mut self, _peer: PeerId, _frames: Frames) -> Result<(), SendError> {
+        todo!()
+    }
+
+    /// Takes what has arrived, up to about `max_messages` and `max_bytes`, and does the link's housekeeping. Never blocks.
+    pub fn drain(&mut self, _events: &mut Vec<Event>, _max_messages: usize, _max_bytes: usize) -> Result<(), NetError> {
+        todo!()
+    }
+
+    /// Dialed links: gives up the connection and dials a fresh one. `Down` and later `Up` follow.
+    pub fn redial(&mut self) {
+        todo!()
+    }
+
+    /// Bound links: nothing of this peer is delivered or kept any more, no `Down` follows.
+    pub fn forget(&mut self, _peer: PeerId) {
+        todo!()
+    }
+
+    /// Ends the link, but gives what was sent (a goodbye) up to `flush_max` to leave.
+    pub fn close(self, _flush_max: Duration) {
+        todo!()
+    }
+}
