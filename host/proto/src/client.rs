@@ -13,6 +13,7 @@ use crate::{
     session::Packet,
 };
 
+mod outbox;
 mod state;
 
 pub use self::state::ClientCore;
@@ -41,7 +42,8 @@ pub struct ClientConfig {
 pub struct Call {
     /// The registration (its request number) whose function this is.
     pub registration: u64,
-    /// The function number that the arguments were bound for: [`Registered::function`].
+    /// The function number that the arguments were bound for: [`Registered::function`] of the present epoch (after a
+    /// restart of the scheduler: of the last answer, until the next one comes).
     pub function: FunctionId,
     /// A MessagePack array in the order of the parameters, or where it is going to be stored.
     pub arguments: Payload,
@@ -66,6 +68,8 @@ pub enum Effect {
     Redial,
     /// The session stands, for the first time or again.
     Connected(Welcome),
+    /// The object storage has this address now.
+    Storage(String),
     /// A function was found; for a registration that had an answer before, it now is something else.
     Registered(Registered),
     /// A registration cannot be served; it is forgotten.
@@ -99,7 +103,8 @@ pub enum Effect {
     ShutdownReply(ShutdownReply),
     /// Something of no consequence for any call, for the log.
     Warning(String),
-    /// The session is over; everything that was open has ended before this. Nothing follows.
+    /// The session is over. Every open task has ended before this; open registrations, queries and shutdowns get no
+    /// other answer. Nothing follows.
     Closed(Closed),
 }
 

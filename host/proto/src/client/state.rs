@@ -1,100 +1,790 @@
-//! The client core itself.
+//! The client core itself: one connection at a time, the tasks that have not ended, and what is to be said next.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
-    client::{Call, ClientConfig, Effect, Place, Wanted},
+    client::{Call, ClientConfig, Closed, Effect, Place, Wanted, outbox::Outbox},
     ids::{ObjectId, PeerId, Time},
-    message::RegisterModule,
-    session::Packet,
+    message::{
+        Ack, Cancel, Credit, Demand, Failure, FailureKind, Goodbye, Heartbeat, Hello, Kind, Message, Outcome, Query,
+        Register, RegisterFailed, RegisterModule, Registered, Release, Shutdown, ShutdownReply, Submit, TaskResult,
+        TaskStats, VERSION, VERSION_MIN, Welcome,
+    },
+    session::{Packet, Receipt, Session},
 };
+
+/// An acknowledgement is sent at the latest after this many messages or milliseconds.
+const ACKNOWLEDGE_MESSAGES: u32 = 64;
+/// See [`ACKNOWLEDGE_MESSAGES`].
+const ACKNOWLEDGE_MS: u64 = 10;
+/// A scheduler that was asked to shut down and closed the connection has this long to prove that it lives.
+const SHUTDOWN_GRACE_MS: u64 = 1_000;
 
 /// See [the module](crate::client).
 #[derive(Debug)]
 pub struct ClientCore {
     config: ClientConfig,
+    stage: Stage,
+    session: Session,
+    epoch: u64,
+    storage: Option<String>,
+    started: Time,
+    heard: Option<Time>,
+    next_heartbeat: Time,
+    owed: u32,
+    owed_since: Option<Time>,
+    /// Why the scheduler left, in its words.
+    said: Option<String>,
+    used: Credit,
+    credit: Credit,
+    tasks: BTreeMap<u64, Task>,
+    /// Tasks to submit as credit allows; may hold numbers that have ended since.
+    waiting: VecDeque<u64>,
+    /// What the scheduler has not acknowledged, by the sequence number it left with.
+    unacknowledged: VecDeque<(u64, Sent)>,
+    registrations: BTreeMap<u64, Registration>,
+    modules: Vec<RegisterModule>,
+    modules_sent: usize,
+    /// Registrations whose `Register` goes out next.
+    registers: Vec<u64>,
+    /// Registrations whose `Demand` goes out next.
+    demands: BTreeSet<u64>,
+    withdrawn: Vec<u64>,
+    cancels: Vec<u64>,
+    releases: Vec<ObjectId>,
+    queries: BTreeMap<u64, bool>,
+    shutdowns: BTreeMap<u64, bool>,
+    shutdown_grace: Option<Time>,
+    /// Tasks that ended here since the last tick.
+    ended: Vec<(u64, u64, Failure)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Down,
+    Greeting(PeerId),
+    Up(PeerId),
+    Closed,
+}
+
+#[derive(Debug)]
+struct Task {
+    call: Call,
+    place: Place,
+    /// Its credit is spent.
+    counted: bool,
+    /// Somebody wants it canceled.
+    canceling: bool,
+}
+
+#[derive(Debug)]
+enum Sent {
+    Submits(Vec<u64>),
+    Releases(Vec<ObjectId>),
+}
+
+#[derive(Debug)]
+struct Registration {
+    wanted: Wanted,
+    known: Option<Registered>,
+    /// The answer in `known` is of this epoch.
+    current: bool,
+    parked: bool,
+    /// Calls that wait at the caller.
+    demand: u64,
+    /// Tasks that wait for a new answer after a restart of the scheduler.
+    held: Vec<u64>,
 }
 
 impl ClientCore {
     /// A session that begins now, without a connection.
     #[must_use]
     pub fn new(config: ClientConfig, now: Time) -> Self {
-        let _ = now;
-        Self { config }
+        Self {
+            config,
+            stage: Stage::Down,
+            session: Session::default(),
+            epoch: 0,
+            storage: None,
+            started: now,
+            heard: None,
+            next_heartbeat: now,
+            owed: 0,
+            owed_since: None,
+            said: None,
+            used: Credit::default(),
+            credit: Credit::default(),
+            tasks: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            unacknowledged: VecDeque::new(),
+            registrations: BTreeMap::new(),
+            modules: Vec::new(),
+            modules_sent: 0,
+            registers: Vec::new(),
+            demands: BTreeSet::new(),
+            withdrawn: Vec::new(),
+            cancels: Vec::new(),
+            releases: Vec::new(),
+            queries: BTreeMap::new(),
+            shutdowns: BTreeMap::new(),
+            shutdown_grace: None,
+            ended: Vec::new(),
+        }
     }
+
     /// The link has a connection; any older one is forgotten.
-    pub fn connected(&mut self, _now: Time, _peer: PeerId, _out: &mut Vec<Effect>) {
-        todo!()
+    pub fn connected(&mut self, _now: Time, peer: PeerId, out: &mut Vec<Effect>) {
+        if self.is_closed() {
+            return;
+        }
+        self.forget_connection();
+        self.stage = Stage::Greeting(peer);
+        let hello = Hello {
+            role: self.config.role,
+            id: self.config.id.0,
+            name: self.config.name.clone(),
+            version_min: VERSION_MIN,
+            version_max: VERSION,
+            build: self.config.build.clone(),
+            epoch: self.epoch,
+            workers: Vec::new(),
+            holds: Vec::new(),
+            ready: false,
+            heartbeat_ms: self.config.heartbeat_ms,
+        };
+        // Epoch 0: nothing on this connection belongs to one before the scheduler has named its own.
+        out.push(Effect::Send(peer, self.session.stamp(0, Message::Hello(vec![hello]))));
     }
-    /// A packet arrived.
-    pub fn handle(&mut self, _now: Time, _peer: PeerId, _packet: Packet, _out: &mut Vec<Effect>) {
-        todo!()
-    }
+
     /// The connection is gone.
-    pub fn disconnected(&mut self, _now: Time, _peer: PeerId, _out: &mut Vec<Effect>) {
-        todo!()
+    pub fn disconnected(&mut self, now: Time, peer: PeerId, _out: &mut Vec<Effect>) {
+        if self.peer() == Some(peer) {
+            if self.shutdowns.values().any(|sent| *sent) {
+                self.shutdown_grace = Some(now.plus_ms(SHUTDOWN_GRACE_MS));
+            }
+            self.forget_connection();
+        }
     }
+
+    /// A packet arrived.
+    pub fn handle(&mut self, now: Time, peer: PeerId, packet: Packet, out: &mut Vec<Effect>) {
+        if self.peer() != Some(peer) {
+            return;
+        }
+        match self.session.receive(packet.sequence, packet.ack) {
+            Receipt::Fresh => {}
+            Receipt::Repeated => return,
+            Receipt::Gap => return self.redial("messages of the scheduler were lost", out),
+        }
+        if self.heard.is_some() || matches!(packet.message, Message::Welcome(_)) {
+            self.heard = Some(now);
+        }
+        if !matches!(packet.message, Message::Ack(_) | Message::Pulse(_)) {
+            self.owed += 1;
+            self.owed_since.get_or_insert(now);
+        }
+        match (self.stage, packet.message) {
+            (_, Message::Refused(entries)) => {
+                for refused in entries {
+                    if refused.kind == Kind::Hello as u16 {
+                        self.close(Closed::Refused { reason: refused.reason }, out);
+                        return;
+                    }
+                    out.push(Effect::Warning(format!(
+                        "the scheduler refused a message of kind {}: {}",
+                        refused.kind, refused.reason
+                    )));
+                }
+            }
+            (_, Message::Reset(entries)) => {
+                let reason = entries.into_iter().next().map(|reset| reset.reason).unwrap_or_default();
+                self.redial(&format!("the scheduler reset the connection: {reason}"), out);
+            }
+            (_, Message::Goodbye(entries)) => self.goodbye(entries.into_iter().next(), out),
+            (Stage::Greeting(_), Message::Welcome(entries)) => {
+                if let Some(welcome) = entries.into_iter().next() {
+                    self.welcome(now, peer, welcome, out);
+                }
+            }
+            (Stage::Up(_), message) if packet.epoch == self.epoch => {
+                self.acknowledged();
+                self.take(message, out);
+            }
+            (Stage::Up(_), _) => self.redial("a message of another epoch arrived", out),
+            _ => self.redial("the scheduler did not answer the greeting", out),
+        }
+    }
+
     /// Once per batch: expires, and sends what there is to send.
-    pub fn tick(&mut self, _now: Time, _out: &mut Vec<Effect>) {
-        todo!()
+    pub fn tick(&mut self, now: Time, out: &mut Vec<Effect>) {
+        if self.is_closed() {
+            return;
+        }
+        for (number, tag, failure) in self.ended.drain(..) {
+            out.push(Effect::Ended { number, tag, outcome: Outcome::Failed(failure), stats: TaskStats::default() });
+        }
+        if self.shutdown_grace.is_some_and(|grace| grace <= now) {
+            return self.shut_down("the scheduler closed the connection", out);
+        }
+        if self.contact_deadline() <= now {
+            let reason = match self.heard {
+                None => Closed::NeverConnected { waited_ms: self.config.connect_timeout_ms },
+                Some(heard) => Closed::Silent { silent_ms: now.since(heard) / 1_000_000, said: self.said.take() },
+            };
+            return self.close(reason, out);
+        }
+        let Stage::Up(peer) = self.stage else { return };
+        self.send_registrations(peer, out);
+        self.send_releases(peer, out);
+        self.send_submits(peer, out);
+        self.send_requests(peer, out);
+        if self.next_heartbeat <= now {
+            self.next_heartbeat = now.plus_ms(self.config.heartbeat_ms);
+            self.send(peer, Message::Heartbeat(vec![Heartbeat { sent: now.0, ..Heartbeat::default() }]), out);
+        }
+        let late = self.owed_since.is_some_and(|since| since.plus_ms(ACKNOWLEDGE_MS) <= now);
+        if late || self.owed >= ACKNOWLEDGE_MESSAGES {
+            self.send(peer, Message::Ack(vec![Ack {}]), out);
+        }
     }
+
     /// When `tick` must be called at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        todo!()
+        if self.is_closed() {
+            return None;
+        }
+        let mut deadline = self.contact_deadline();
+        if let Some(grace) = self.shutdown_grace {
+            deadline = deadline.min(grace);
+        }
+        if matches!(self.stage, Stage::Up(_)) {
+            deadline = deadline.min(self.next_heartbeat);
+            if let Some(since) = self.owed_since {
+                deadline = deadline.min(since.plus_ms(ACKNOWLEDGE_MS));
+            }
+        }
+        Some(deadline)
     }
+
     /// Asks for a function. Answered by `Registered`, `RegisterFailed` or first `Parked`.
-    pub fn register(&mut self, _wanted: Wanted) {
-        todo!()
+    pub fn register(&mut self, wanted: Wanted) {
+        let request = wanted.request;
+        let registration =
+            Registration { wanted, known: None, current: false, parked: false, demand: 1, held: Vec::new() };
+        self.registrations.insert(request, registration);
+        self.registers.push(request);
     }
-    /// How many calls wait at the caller for a registration that has no answer yet; 0 withdraws it (no answer follows).
-    pub fn demand(&mut self, _request: u64, _held: u64) {
-        todo!()
+
+    /// How many calls wait at the caller for a registration that has no answer yet (1 at first: the asker itself);
+    /// 0 withdraws it, and no answer follows.
+    pub fn demand(&mut self, request: u64, held: u64) {
+        let Some(registration) = self.registrations.get_mut(&request) else { return };
+        registration.demand = held;
+        if registration.known.is_some() {
+            return;
+        }
+        if held == 0 {
+            self.registrations.remove(&request);
+            self.demands.remove(&request);
+            self.withdrawn.push(request);
+        } else if registration.parked {
+            self.demands.insert(request);
+        }
     }
+
     /// Announces a module whose bytes the caller puts into the object storage.
-    pub fn register_module(&mut self, _module: RegisterModule) {
-        todo!()
+    pub fn register_module(&mut self, module: RegisterModule) {
+        self.modules.push(module);
     }
+
     /// Takes a call. Numbers must rise from 1. Its one `Effect::Ended` comes out of a later `handle` or `tick`.
-    pub fn submit(&mut self, _number: u64, _call: Call) {
-        todo!()
+    pub fn submit(&mut self, number: u64, call: Call) {
+        let (tag, registration) = (call.tag, self.registrations.get_mut(&call.registration));
+        let Some(registration) = registration.filter(|_| self.stage != Stage::Closed) else {
+            let message = "the function is not registered (any more)".to_owned();
+            self.ended.push((number, tag, failure(FailureKind::Rejected, message)));
+            return;
+        };
+        if registration.current {
+            self.waiting.push_back(number);
+        } else {
+            registration.held.push(number);
+            self.demands.extend(registration.parked.then_some(call.registration));
+        }
+        self.tasks.insert(number, Task { call, place: Place::Held, counted: false, canceling: false });
     }
+
     /// Cancels a task; its `Effect::Ended` says whether that came in time. Unknown numbers are ignored.
-    pub fn cancel(&mut self, _number: u64) {
-        todo!()
+    pub fn cancel(&mut self, number: u64) {
+        let Some(task) = self.tasks.get_mut(&number) else { return };
+        if task.counted {
+            if !task.canceling {
+                task.canceling = true;
+                self.cancels.push(number);
+            }
+        } else if let Some(task) = self.tasks.remove(&number) {
+            self.ended.push((number, task.call.tag, canceled()));
+        }
     }
+
     /// A stored result (or object) is no longer needed.
-    pub fn release(&mut self, _object: ObjectId) {
-        todo!()
+    pub fn release(&mut self, object: ObjectId) {
+        self.releases.push(object);
     }
+
     /// Asks for a picture of the cluster.
-    pub fn query(&mut self, _request: u64) {
-        todo!()
+    pub fn query(&mut self, request: u64) {
+        self.queries.insert(request, false);
     }
-    /// Asks the scheduler to end itself and all clusters.
-    pub fn shutdown(&mut self, _request: u64) {
-        todo!()
+
+    /// Asks the scheduler to end itself and all clusters. If it does, the session is over as well.
+    pub fn shutdown(&mut self, request: u64) {
+        self.shutdowns.insert(request, false);
     }
+
     /// Leaves: all open tasks end as canceled, the scheduler is told, `Effect::Closed` comes last.
-    pub fn leave(&mut self, _now: Time, _reason: &str, _out: &mut Vec<Effect>) {
-        todo!()
+    pub fn leave(&mut self, _now: Time, reason: &str, out: &mut Vec<Effect>) {
+        if self.is_closed() {
+            return;
+        }
+        if let Stage::Up(peer) = self.stage {
+            self.send_releases(peer, out);
+            self.send(peer, Message::Goodbye(vec![Goodbye { reason: reason.to_owned() }]), out);
+        }
+        self.close(Closed::Left, out);
     }
+
     /// Where a task is; `None` when it has ended or never was.
     #[must_use]
-    pub fn place(&self, _number: u64) -> Option<Place> {
-        todo!()
+    pub fn place(&self, number: u64) -> Option<Place> {
+        self.tasks.get(&number).map(|task| task.place)
     }
+
     /// Tasks that have not ended.
     #[must_use]
     pub fn unfinished(&self) -> usize {
-        todo!()
+        self.tasks.len()
     }
+
     /// Whether the session is over.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        todo!()
+        self.stage == Stage::Closed
     }
+
+    /// The epoch of the scheduler, 0 before the first connection.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Who this is.
     #[must_use]
     pub fn config(&self) -> &ClientConfig {
         &self.config
     }
+
+    // --- connection
+
+    fn peer(&self) -> Option<PeerId> {
+        match self.stage {
+            Stage::Greeting(peer) | Stage::Up(peer) => Some(peer),
+            Stage::Down | Stage::Closed => None,
+        }
+    }
+
+    fn contact_deadline(&self) -> Time {
+        match self.heard {
+            None => self.started.plus_ms(self.config.connect_timeout_ms),
+            Some(heard) => heard.plus_ms(self.config.timeout_ms),
+        }
+    }
+
+    /// What was said on this connection and not acknowledged may be lost.
+    fn forget_connection(&mut self) {
+        self.stage = Stage::Down;
+        self.session = Session::default();
+        self.owed = 0;
+        self.owed_since = None;
+        for (_, sent) in self.unacknowledged.drain(..) {
+            if let Sent::Releases(objects) = sent {
+                self.releases.extend(objects);
+            }
+        }
+    }
+
+    fn redial(&mut self, why: &str, out: &mut Vec<Effect>) {
+        self.forget_connection();
+        out.push(Effect::Warning(format!("connecting again: {why}")));
+        out.push(Effect::Redial);
+    }
+
+    fn goodbye(&mut self, goodbye: Option<Goodbye>, out: &mut Vec<Effect>) {
+        let reason = goodbye.map(|goodbye| goodbye.reason).unwrap_or_default();
+        if self.shutdowns.values().any(|sent| *sent) {
+            return self.shut_down(&reason, out);
+        }
+        let why = format!("the scheduler left: {reason}");
+        self.said = Some(reason);
+        self.redial(&why, out);
+    }
+
+    fn shut_down(&mut self, reason: &str, out: &mut Vec<Effect>) {
+        while let Some((request, _)) = self.shutdowns.pop_first() {
+            out.push(Effect::ShutdownReply(ShutdownReply { request, accepted: true, reason: reason.to_owned() }));
+        }
+        self.close(Closed::ShutDown, out);
+    }
+
+    fn close(&mut self, reason: Closed, out: &mut Vec<Effect>) {
+        self.stage = Stage::Closed;
+        for (number, tag, failure) in self.ended.drain(..) {
+            out.push(Effect::Ended { number, tag, outcome: Outcome::Failed(failure), stats: TaskStats::default() });
+        }
+        for (number, task) in std::mem::take(&mut self.tasks) {
+            let outcome = Outcome::Failed(match reason {
+                Closed::Left => canceled(),
+                _ => failure(FailureKind::Aborted, reason.to_string()),
+            });
+            out.push(Effect::Ended { number, tag: task.call.tag, outcome, stats: TaskStats::default() });
+        }
+        out.push(Effect::Closed(reason));
+    }
+
+    fn welcome(&mut self, now: Time, peer: PeerId, welcome: Welcome, out: &mut Vec<Effect>) {
+        if !(VERSION_MIN..=VERSION).contains(&welcome.version) {
+            let reason =
+                format!("it speaks protocol version {}, this client {VERSION_MIN} to {VERSION}", welcome.version);
+            return self.close(Closed::Refused { reason }, out);
+        }
+        let restarted = self.epoch != 0 && self.epoch != welcome.epoch;
+        self.epoch = welcome.epoch;
+        self.stage = Stage::Up(peer);
+        self.next_heartbeat = now.plus_ms(self.config.heartbeat_ms);
+        self.said = None;
+        self.shutdown_grace = None;
+        if restarted && self.shutdowns.values().any(|sent| *sent) {
+            return self.shut_down("the scheduler ended, and another one was started", out);
+        }
+        let resumed = welcome.resumed && !restarted;
+        if resumed {
+            self.grant(welcome.credit);
+        } else {
+            self.used = Credit::default();
+            self.credit = welcome.credit;
+        }
+        if restarted {
+            self.drop_what_the_old_scheduler_had(out);
+        }
+        self.submit_again(resumed);
+        self.modules_sent = 0;
+        self.withdrawn.clear();
+        self.demands.clear();
+        self.registers = self.registrations.keys().copied().collect();
+        for registration in self.registrations.values_mut() {
+            registration.parked = false;
+            registration.current &= !restarted;
+        }
+        self.queries.values_mut().for_each(|sent| *sent = false);
+        self.shutdowns.values_mut().for_each(|sent| *sent = false);
+        self.storage.clone_from(&welcome.object_storage_address);
+        out.push(Effect::Connected(welcome));
+    }
+
+    /// A scheduler without a journal was started anew: what it had accepted is gone, its numbers mean nothing.
+    fn drop_what_the_old_scheduler_had(&mut self, out: &mut Vec<Effect>) {
+        self.releases.clear();
+        let lost: Vec<u64> = self
+            .tasks
+            .iter()
+            .filter(|(_, task)| task.place == Place::Accepted || task.canceling)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in lost {
+            let Some(task) = self.tasks.remove(&number) else { continue };
+            let failure = if task.canceling {
+                canceled()
+            } else {
+                let message = "the scheduler restarted and has no journal: submit the call again".to_owned();
+                failure(FailureKind::Aborted, message)
+            };
+            let (tag, outcome) = (task.call.tag, Outcome::Failed(failure));
+            out.push(Effect::Ended { number, tag, outcome, stats: TaskStats::default() });
+        }
+        for registration in self.registrations.values_mut() {
+            registration.current = false;
+            registration.held.clear();
+        }
+    }
+
+    /// Everything without a result goes out again, in order; the scheduler ignores what it knows.
+    fn submit_again(&mut self, resumed: bool) {
+        self.waiting.clear();
+        self.cancels.clear();
+        for registration in self.registrations.values_mut() {
+            registration.held.clear();
+        }
+        for (number, task) in &mut self.tasks {
+            task.counted &= resumed;
+            task.place = if task.place == Place::Accepted && resumed { Place::Accepted } else { Place::Held };
+            match self.registrations.get_mut(&task.call.registration) {
+                Some(registration) if !registration.current => registration.held.push(*number),
+                _ => self.waiting.push_back(*number),
+            }
+        }
+    }
+
+    fn grant(&mut self, credit: Credit) {
+        self.credit.tasks = self.credit.tasks.max(credit.tasks);
+        self.credit.bytes = self.credit.bytes.max(credit.bytes);
+    }
+
+    fn acknowledged(&mut self) {
+        let acknowledged = self.session.acknowledged();
+        while self.unacknowledged.front().is_some_and(|(sequence, _)| *sequence <= acknowledged) {
+            if let Some((_, Sent::Submits(numbers))) = self.unacknowledged.pop_front() {
+                for number in numbers {
+                    if let Some(task) = self.tasks.get_mut(&number) {
+                        task.place = Place::Accepted;
+                    }
+                }
+            }
+        }
+    }
+
+    // --- messages of the scheduler
+
+    fn take(&mut self, message: Message, out: &mut Vec<Effect>) {
+        match message {
+            Message::TaskResult(entries) => entries.into_iter().for_each(|result| self.result(result, out)),
+            Message::Credit(entries) => entries.into_iter().for_each(|credit| self.grant(credit)),
+            Message::Registered(entries) => entries.into_iter().for_each(|registered| self.registered(registered, out)),
+            Message::RegisterFailed(entries) => {
+                entries.into_iter().for_each(|failed| self.register_failed(failed, out))
+            }
+            Message::Parked(entries) => {
+                for parked in entries {
+                    if let Some(registration) = self.registrations.get_mut(&parked.request) {
+                        registration.parked = true;
+                        self.demands.insert(parked.request);
+                        out.push(Effect::Parked(parked));
+                    }
+                }
+            }
+            Message::Changed(entries) => {
+                for changed in entries {
+                    let Some(registration) = self.registrations.get_mut(&changed.request) else { continue };
+                    if let Some(now) = &changed.now {
+                        registration.known = Some(now.clone());
+                    }
+                    out.push(Effect::Changed(changed));
+                }
+            }
+            Message::Pulse(entries) => {
+                for address in entries.into_iter().filter_map(|pulse| pulse.object_storage_address) {
+                    if self.storage.as_ref() != Some(&address) {
+                        self.storage = Some(address.clone());
+                        out.push(Effect::Storage(address));
+                    }
+                }
+            }
+            Message::Answer(entries) => {
+                for answer in entries {
+                    if self.queries.remove(&answer.request).is_some() {
+                        out.push(Effect::Answered(answer));
+                    }
+                }
+            }
+            Message::ShutdownReply(entries) => {
+                for reply in entries {
+                    if reply.accepted {
+                        return self.shut_down(&reply.reason, out);
+                    }
+                    if self.shutdowns.remove(&reply.request).is_some() {
+                        out.push(Effect::ShutdownReply(reply));
+                    }
+                }
+            }
+            Message::Ack(_) => {}
+            other => out
+                .push(Effect::Warning(format!("the scheduler sent a message of kind {:?} to a client", other.kind()))),
+        }
+    }
+
+    fn result(&mut self, result: TaskResult, out: &mut Vec<Effect>) {
+        // A number that is not here has ended: a result that was sent again.
+        if let Some(task) = self.tasks.remove(&result.number) {
+            let TaskResult { number, outcome, stats } = result;
+            out.push(Effect::Ended { number, tag: task.call.tag, outcome, stats });
+        }
+    }
+
+    fn registered(&mut self, registered: Registered, out: &mut Vec<Effect>) {
+        let Some(registration) = self.registrations.get_mut(&registered.request) else { return };
+        let held = std::mem::take(&mut registration.held);
+        let former = registration.known.replace(registered.clone());
+        registration.current = true;
+        registration.parked = false;
+        self.demands.remove(&registered.request);
+        let same_signature = |former: &Registered| former.info.signature == registered.info.signature;
+        for number in held {
+            let Some(task) = self.tasks.get_mut(&number) else { continue };
+            let fits = |former: &Registered| former.function == task.call.function && same_signature(former);
+            if former.as_ref().is_some_and(fits) {
+                task.call.function = registered.function;
+                self.waiting.push_back(number);
+            } else if let Some(task) = self.tasks.remove(&number) {
+                let message = "the function changed while the scheduler restarted: submit the call again".to_owned();
+                self.ended.push((number, task.call.tag, failure(FailureKind::Aborted, message)));
+            }
+        }
+        if former.as_ref() != Some(&registered) {
+            out.push(Effect::Registered(registered));
+        }
+    }
+
+    fn register_failed(&mut self, failed: RegisterFailed, out: &mut Vec<Effect>) {
+        let Some(registration) = self.registrations.remove(&failed.request) else { return };
+        self.demands.remove(&failed.request);
+        for number in registration.held {
+            if let Some(task) = self.tasks.remove(&number) {
+                self.ended.push((number, task.call.tag, failure(FailureKind::Rejected, failed.message.clone())));
+            }
+        }
+        out.push(Effect::RegisterFailed(failed));
+    }
+
+    // --- messages to the scheduler
+
+    fn send(&mut self, peer: PeerId, message: Message, out: &mut Vec<Effect>) {
+        self.owed = 0;
+        self.owed_since = None;
+        out.push(Effect::Send(peer, self.session.stamp(self.epoch, message)));
+    }
+
+    fn send_all<T>(&mut self, peer: PeerId, make: fn(Vec<T>) -> Message, entries: Vec<T>, out: &mut Vec<Effect>) {
+        let mut outbox = Outbox::default();
+        for entry in entries {
+            if let Some(full) = outbox.push(entry, 0) {
+                self.send(peer, make(full), out);
+            }
+        }
+        if let Some(rest) = outbox.take() {
+            self.send(peer, make(rest), out);
+        }
+    }
+
+    fn send_registrations(&mut self, peer: PeerId, out: &mut Vec<Effect>) {
+        // One message a module: its signatures may be large.
+        while let Some(module) = self.modules.get(self.modules_sent).cloned() {
+            self.modules_sent += 1;
+            self.send(peer, Message::RegisterModule(vec![module]), out);
+        }
+        let registers: Vec<Register> = std::mem::take(&mut self.registers)
+            .into_iter()
+            .filter_map(|request| self.registrations.get(&request))
+            .map(|Registration { wanted, .. }| Register {
+                request: wanted.request,
+                module: wanted.module.clone(),
+                function: wanted.function.clone(),
+                capabilities: wanted.capabilities.clone(),
+            })
+            .collect();
+        self.send_all(peer, Message::Register, registers, out);
+        let mut demands: Vec<Demand> =
+            std::mem::take(&mut self.withdrawn).into_iter().map(|request| Demand { request, held: 0 }).collect();
+        for request in std::mem::take(&mut self.demands) {
+            if let Some(registration) = self.registrations.get(&request) {
+                demands.push(Demand { request, held: registration.demand + registration.held.len() as u64 });
+            }
+        }
+        self.send_all(peer, Message::Demand, demands, out);
+    }
+
+    fn send_releases(&mut self, peer: PeerId, out: &mut Vec<Effect>) {
+        let releases = std::mem::take(&mut self.releases);
+        for objects in releases.chunks(Outbox::<Release>::ENTRIES_MAX) {
+            let entries = objects.iter().map(|object| Release { object: *object }).collect();
+            self.send(peer, Message::Release(entries), out);
+            self.unacknowledged.push_back((self.session.last_sent(), Sent::Releases(objects.to_vec())));
+        }
+    }
+
+    fn send_submits(&mut self, peer: PeerId, out: &mut Vec<Effect>) {
+        let mut outbox = Outbox::default();
+        while let Some(&number) = self.waiting.front() {
+            let Some(task) = self.tasks.get_mut(&number) else {
+                self.waiting.pop_front();
+                continue;
+            };
+            let bytes = task.call.arguments.inline_length();
+            if !task.counted {
+                if self.used.tasks >= self.credit.tasks || self.used.bytes + bytes > self.credit.bytes {
+                    break;
+                }
+                self.used.tasks += 1;
+                self.used.bytes += bytes;
+                task.counted = true;
+            }
+            self.waiting.pop_front();
+            if task.place == Place::Held {
+                task.place = Place::Submitted;
+                if !matches!(task.call.arguments, crate::payload::Payload::Inline(_)) {
+                    out.push(Effect::Put { number, tag: task.call.tag });
+                }
+            }
+            if task.canceling {
+                self.cancels.push(number);
+            }
+            let submit = task.call.to_submit(number);
+            if let Some(full) = outbox.push(submit, bytes) {
+                self.send_batch(peer, full, out);
+            }
+        }
+        if let Some(rest) = outbox.take() {
+            self.send_batch(peer, rest, out);
+        }
+        let cancels = std::mem::take(&mut self.cancels).into_iter().map(|number| Cancel { number }).collect();
+        self.send_all(peer, Message::Cancel, cancels, out);
+    }
+
+    fn send_batch(&mut self, peer: PeerId, batch: Vec<Submit>, out: &mut Vec<Effect>) {
+        let numbers = batch.iter().map(|submit| submit.number).collect();
+        self.send(peer, Message::Submit(batch), out);
+        self.unacknowledged.push_back((self.session.last_sent(), Sent::Submits(numbers)));
+    }
+
+    fn send_requests(&mut self, peer: PeerId, out: &mut Vec<Effect>) {
+        let unsent = |requests: &mut BTreeMap<u64, bool>| -> Vec<u64> {
+            let fresh = requests.iter_mut().filter(|(_, sent)| !**sent);
+            fresh.map(|(request, sent)| (*sent = true, *request).1).collect()
+        };
+        let queries = unsent(&mut self.queries).into_iter().map(|request| Query { request }).collect();
+        self.send_all(peer, Message::Query, queries, out);
+        let shutdowns = unsent(&mut self.shutdowns).into_iter().map(|request| Shutdown { request }).collect();
+        self.send_all(peer, Message::Shutdown, shutdowns, out);
+    }
+}
+
+impl Call {
+    fn to_submit(&self, number: u64) -> Submit {
+        Submit {
+            number,
+            function: self.function,
+            arguments: self.arguments.clone(),
+            capabilities: self.capabilities.clone(),
+            timeout_ms: self.timeout_ms,
+            priority: self.priority,
+            retries: self.retries,
+        }
+    }
+}
+
+fn canceled() -> Failure {
+    failure(FailureKind::Canceled, "canceled by the client".to_owned())
+}
+
+fn failure(kind: FailureKind, message: String) -> Failure {
+    Failure { kind, message, value: None, trace: None }
 }
