@@ -1,4 +1,17 @@
 //! Everything that runs: configuration, servers, agent, processor and the command line.
+//!
+//! The roles are plain functions of their settings. [`cli`] finds out which one is meant, reads the settings, starts
+//! the log and turns the outcome into an exit code; nothing else in the project ends the process.
 
+pub mod agent;
+pub mod cli;
+pub mod compiler;
+pub mod config;
+pub mod exit;
 pub mod guest;
+pub mod logging;
+pub mod processor;
+pub mod ready;
+pub mod scheduler;
+pub mod signals;
 pub mod storage;

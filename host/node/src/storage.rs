@@ -23,3 +23,12 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     todo!()
 }
+
+/// Runs the role until it is told to stop.
+///
+/// # Errors
+/// What ends it before that.
+pub fn run(settings: crate::config::ObjectStorageSettings) -> anyhow::Result<std::process::ExitCode> {
+    let _ = settings;
+    todo!()
+}

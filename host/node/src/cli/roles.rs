@@ -1,0 +1,101 @@
+//! Servers: settings, log, run, exit code. The thin mains call one function each, so that the linker can leave out
+//! what their role does not need.
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use crate::{
+    agent, compiler,
+    config::{self, ConfigError, Section},
+    exit, logging, processor, scheduler, storage,
+};
+
+/// `scaler_scheduler`, with the arguments of the process. Its hidden role is the storage that a scheduler without an
+/// address for one starts as its child.
+#[must_use]
+pub fn scheduler() -> ExitCode {
+    let arguments: Vec<OsString> = env::args_os().collect();
+    if arguments.get(1).is_some_and(|first| first == "__storage") {
+        return run_storage(arguments.into_iter().skip(1));
+    }
+    run_scheduler(arguments)
+}
+
+/// `scaler_cluster`, with the arguments of the process. Its hidden roles are its processors and compilers.
+#[must_use]
+pub fn cluster() -> ExitCode {
+    let arguments: Vec<OsString> = env::args_os().collect();
+    hidden(arguments.get(1).map(OsString::as_os_str)).unwrap_or_else(|| run_cluster(arguments))
+}
+
+/// `scaler_object_storage_server`, with the arguments of the process.
+#[must_use]
+pub fn object_storage_server() -> ExitCode {
+    run_storage(env::args_os())
+}
+
+/// The roles that only an agent starts.
+pub(super) fn hidden(first: Option<&OsStr>) -> Option<ExitCode> {
+    match first?.to_str()? {
+        "__processor" => Some(processor::main()),
+        "__compile" => Some(compiler::main()),
+        _ => None,
+    }
+}
+
+pub(super) fn run_scheduler(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    run("scheduler", arguments, scheduler::run)
+}
+
+pub(super) fn run_cluster(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    run("cluster", arguments, agent::run)
+}
+
+pub(super) fn run_storage(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    run("object_storage_server", arguments, storage::run)
+}
+
+fn run<T: Section>(
+    role: &'static str,
+    arguments: impl IntoIterator<Item = OsString>,
+    serve: fn(T) -> anyhow::Result<ExitCode>,
+) -> ExitCode {
+    let loaded = match config::load::<T>(arguments) {
+        Ok(loaded) => loaded,
+        Err(error) => return refuse(&error),
+    };
+    logging::init(role, &loaded.settings.logging());
+    loaded.warnings.iter().for_each(|line| tracing::warn!("{line}"));
+    loaded.notices.iter().for_each(|line| tracing::info!("{line}"));
+    serve(loaded.settings).unwrap_or_else(|error| {
+        // The log may go elsewhere or be filtered; whoever started the process must see why it ends.
+        tracing::error!(target: logging::CRITICAL, "{error:#}");
+        let _ = writeln!(io::stderr(), "error: {error:#}");
+        exit::of(&error)
+    })
+}
+
+/// Says what is wrong with the command line or the file.
+pub(super) fn refuse(error: &ConfigError) -> ExitCode {
+    match error {
+        ConfigError::CommandLine(error) => {
+            let _ = error.print();
+            ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::SUCCESS })
+        }
+        ConfigError::Unreadable { .. } => {
+            let _ = writeln!(io::stderr(), "error: {error}");
+            ExitCode::from(exit::USAGE)
+        }
+        ConfigError::Mistakes(mistakes) => {
+            let mut stderr = io::stderr().lock();
+            for mistake in mistakes {
+                let _ = writeln!(stderr, "error: {mistake}");
+            }
+            ExitCode::from(exit::USAGE)
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What can be wrong with a configuration, and where: every message names the place, the key and the remedy.
+
+use std::{fmt, io, path::PathBuf};
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A line of the file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// The command line.
+    Flag,
+    /// Nobody gave it.
+    Default,
+}
+
+/// One mistake.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mistake {
+    /// The file is no TOML.
+    #[error("{place}: not valid TOML: {message}")]
+    Syntax {
+        /// Where.
+        place: Place,
+        /// What the parser said.
+        message: String,
+    },
+    /// A key that the section does not have.
+    #[error("{place}: [{section}] has no key `{key}`{}", suggestion(nearest.as_deref(), section))]
+    UnknownKey {
+        /// Where.
+        place: Place,
+        /// The section.
+        section: String,
+        /// The key as written.
+        key: String,
+        /// What was probably meant.
+        nearest: Option<String>,
+    },
+    /// A section that is almost one of ours.
+    #[error("{place}: there is no section [{section}]; did you mean [{nearest}]?")]
+    UnknownSection {
+        /// Where.
+        place: Place,
+        /// As written.
+        section: String,
+        /// What was probably meant.
+        nearest: String,
+    },
+    /// A key before the first section.
+    #[error("{place}: `{key}` stands outside of any section; put it under `[{section}]`")]
+    NoSection {
+        /// Where.
+        place: Place,
+        /// The key.
+        key: String,
+        /// The section that is read.
+        section: String,
+    },
+    /// A value of the wrong type or outside of what it can be.
+    #[error("{place}: {}: {message}", name(place, section, key))]
+    Value {
+        /// Where.
+        place: Place,
+        /// The section.
+        section: String,
+        /// The key.
+        key: String,
+        /// What is wrong with it, and what to do.
+        message: String,
+    },
+    /// A required setting that nobody gave.
+    #[error(
+        "missing the required `{key}`: give it as the first argument, or as `{key}` in section [{section}] of the file \
+         named by --config; for instance {example}"
+    )]
+    Missing {
+        /// The section.
+        section: String,
+        /// The key.
+        key: String,
+        /// A value that would do.
+        example: String,
+    },
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The command line cannot be read, or only asks for help.
+    #[error("{0}")]
+    CommandLine(#[from] clap::Error),
+    /// The file cannot be read.
+    #[error("cannot read the configuration file `{}`: {source}; check the path given to --config", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// All that is wrong, in the order of the file.
+    #[error("{}", lines(.0))]
+    Mistakes(Vec<Mistake>),
+}
+
+impl Mistake {
+    pub(super) fn line(&self) -> usize {
+        match self {
+            Self::Syntax { place, .. }
+            | Self::UnknownKey { place, .. }
+            | Self::UnknownSection { place, .. }
+            | Self::NoSection { place, .. }
+            | Self::Value { place, .. } => match place {
+                Place::File { line, .. } => *line,
+                Place::Flag | Place::Default => 0,
+            },
+            Self::Missing { .. } => usize::MAX,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Flag => f.write_str("command line"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+fn suggestion(nearest: Option<&str>, section: &str) -> String {
+    match nearest {
+        Some(key) => format!("; did you mean `{key}`?"),
+        None => format!("; -h of the command lists the keys of [{section}]"),
+    }
+}
+
+fn name(place: &Place, section: &str, key: &str) -> String {
+    match place {
+        Place::Flag => format!("--{}", key.replace('_', "-")),
+        Place::File { .. } | Place::Default => format!("[{section}] {key}"),
+    }
+}
+
+fn lines(mistakes: &[Mistake]) -> String {
+    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,24 @@
+//! Settings: flag > section of the TOML file > default, each option declared once (`sections`), mistakes named by place.
+
+mod argv;
+mod docs;
+mod file;
+mod grants;
+mod load;
+mod mistake;
+mod nearest;
+mod sections;
+mod text;
+mod values;
+
+pub use docs::markdown_tables;
+pub use file::KNOWN_SECTIONS;
+pub use grants::GrantSettings;
+pub use load::{Complaints, Loaded, Section, load};
+pub use mistake::{ConfigError, Mistake, Place};
+pub use nearest::nearest;
+pub use sections::{
+    AllocatePolicy, ClusterSettings, EventLoop, Isolation, LoggingLevel, LoggingSettings, ObjectStorageSettings,
+    SchedulerSettings,
+};
+pub use values::{Names, UnknownWord};

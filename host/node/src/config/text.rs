@@ -1,0 +1,54 @@
+//! Settings that are written as text in the file exactly as on the command line (addresses, tags, calls, words).
+
+use std::{fmt::Display, str::FromStr};
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+/// For `#[serde(deserialize_with)]` on a field that has `FromStr`.
+pub(super) fn required<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr,
+    T::Err: Display,
+{
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+}
+
+/// The same for an optional field.
+pub(super) fn optional<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr,
+    T::Err: Display,
+{
+    required(deserializer).map(Some)
+}
+
+/// Declares an enumeration whose values are words of the configuration, in any case.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)* }
+
+        impl $name {
+            /// The word in files and on the command line.
+            #[must_use]
+            pub fn word(self) -> &'static str { match self { $(Self::$variant => $word,)* } }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::config::UnknownWord;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                $(if text.eq_ignore_ascii_case($word) { return Ok(Self::$variant); })*
+                Err($crate::config::UnknownWord { text: text.to_owned(), known: &[$($word),*] })
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str(self.word()) }
+        }
+    };
+}
+pub(super) use words;
