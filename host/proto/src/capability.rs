@@ -145,7 +145,15 @@ mod tests {
     #[test]
     fn a_number_is_a_threshold_and_a_name_a_presence() {
         let worker = caps("linux,cpu=8,gpu");
-        for (wanted, fits) in [("", true), ("linux", true), ("cpu=8", true), ("cpu=9", false), ("cpu", true), ("gpu=4", true), ("windows", false)] {
+        for (wanted, fits) in [
+            ("", true),
+            ("linux", true),
+            ("cpu=8", true),
+            ("cpu=9", false),
+            ("cpu", true),
+            ("gpu=4", true),
+            ("windows", false),
+        ] {
             assert_eq!(worker.satisfy(&caps(wanted)), fits, "{wanted}");
         }
     }

@@ -231,7 +231,11 @@ impl Agent {
         let workers = &self.workers;
         if !self.tasks.fits_any(slot, |worker| !workers[worker].is_retired()) {
             self.tasks.remove(slot);
-            return self.give_back(attempt, ReturnReason::CannotRun, "no worker here offers its capabilities".to_owned());
+            return self.give_back(
+                attempt,
+                ReturnReason::CannotRun,
+                "no worker here offers its capabilities".to_owned(),
+            );
         }
         match self.functions.get_mut(&function).map(|function| &mut function.state) {
             Some(FunctionState::Pending(waiting)) => waiting.push(slot),
@@ -382,7 +386,10 @@ impl Agent {
             None => departure.deadline,
         });
         let alone = self.uplink.alone_since().map(|since| since.plus_ms(self.config.death_timeout_ms));
-        [self.uplink.next_deadline(&self.config), self.supervision_deadline(), departure, alone].into_iter().flatten().min()
+        [self.uplink.next_deadline(&self.config), self.supervision_deadline(), departure, alone]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn end(&mut self, reason: EndReason, out: &mut Vec<Effect>) {

@@ -185,8 +185,9 @@ impl Tasks {
 
     /// Whether one of the workers named `is_alive` may run this task.
     pub(super) fn fits_any(&self, slot: u32, is_alive: impl Fn(usize) -> bool) -> bool {
-        self.get(slot)
-            .is_some_and(|task| self.fits[task.class as usize].iter().enumerate().any(|(worker, fits)| *fits && is_alive(worker)))
+        self.get(slot).is_some_and(|task| {
+            self.fits[task.class as usize].iter().enumerate().any(|(worker, fits)| *fits && is_alive(worker))
+        })
     }
 
     /// Whether this worker may run this task.

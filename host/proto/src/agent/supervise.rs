@@ -1,9 +1,7 @@
 //! Processors: feeding, take-back, interrupts and kills, deaths and who is to blame for them.
 
 use super::{
-    Agent, Effect, EndReason, Handed, InterruptCause, Note, canceled,
-    queue::Place,
-    timed_out,
+    Agent, Effect, EndReason, Handed, InterruptCause, Note, canceled, timed_out,
     worker::{FAILED_STARTS_MAX, Interrupt, KillCause, Processor},
 };
 use crate::{
@@ -129,7 +127,11 @@ impl Agent {
             }
         }
         if failed_starts >= FAILED_STARTS_MAX {
-            self.processor_retired(now, worker, &format!("its processor died {failed_starts} times before it was ready: {description}"));
+            self.processor_retired(
+                now,
+                worker,
+                &format!("its processor died {failed_starts} times before it was ready: {description}"),
+            );
         }
     }
 
@@ -143,7 +145,9 @@ impl Agent {
                 self.tasks.remove(slot);
                 self.finish(attempt, canceled(), TaskStats::default());
             }
-            (_, Some(KillCause::Disobedient { sequence: meant, cause: InterruptCause::Timeout })) if meant == sequence => {
+            (_, Some(KillCause::Disobedient { sequence: meant, cause: InterruptCause::Timeout }))
+                if meant == sequence =>
+            {
                 self.tasks.remove(slot);
                 self.finish(attempt, timed_out(self.timeout_ms(&run)), TaskStats::default());
             }
@@ -178,7 +182,11 @@ impl Agent {
             .collect();
         for slot in homeless {
             if let Some(task) = self.tasks.remove(slot) {
-                self.give_back(task.attempt(), ReturnReason::CannotRun, format!("the last worker for it is retired: {reason}"));
+                self.give_back(
+                    task.attempt(),
+                    ReturnReason::CannotRun,
+                    format!("the last worker for it is retired: {reason}"),
+                );
             }
         }
     }
@@ -373,7 +381,8 @@ impl Agent {
             }
             return;
         }
-        let finished = *self.departure.as_mut().map_or(&mut None, |departure| &mut departure.finished).get_or_insert(now);
+        let finished =
+            *self.departure.as_mut().map_or(&mut None, |departure| &mut departure.finished).get_or_insert(now);
         let is_over = now.since(finished) >= GOODBYE_MS * 1_000_000;
         if self.uplink.is_settled() || !self.uplink.is_welcome() || is_over {
             self.uplink.say_goodbye(&departure.reason, out);

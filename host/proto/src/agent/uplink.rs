@@ -9,6 +9,7 @@ use crate::{
         Ack, Attempt, Done, Goodbye, Heartbeat, Hello, Leaving, Message, ModuleInfo, Modules, Outcome, Ready, Returned,
         Role, Running, VERSION, VERSION_MIN, Welcome, WorkerLoad,
     },
+    payload::Payload,
     session::{Packet, Receipt, Session},
 };
 
@@ -117,6 +118,7 @@ impl Uplink {
             workers: config.workers.clone(),
             holds,
             ready: is_ready,
+            heartbeat_ms: config.heartbeat_interval_ms,
         };
         let mut session = Session::default();
         let packet = session.stamp(0, Message::Hello(vec![hello]));
@@ -306,7 +308,7 @@ fn done_bytes(done: &Done) -> u64 {
         Outcome::Ok(payload) => payload.inline_length(),
         Outcome::Failed(failure) => {
             failure.message.len() as u64
-                + failure.value.as_ref().map_or(0, super::super::payload::Payload::inline_length)
+                + failure.value.as_ref().map_or(0, Payload::inline_length)
                 + failure.trace.as_ref().map_or(0, |trace| trace.len() as u64)
         }
     }
