@@ -4,14 +4,19 @@
 //! happen comes back as data. So every history of a cluster can be replayed from a seed (`tests/sim.rs`).
 
 pub mod agent;
+pub mod call;
 pub mod capability;
 pub mod client;
 pub mod ids;
+mod json;
 pub mod message;
+pub mod msgpack;
 pub mod object_stream;
 pub mod objects;
 pub mod payload;
+pub mod resolve;
 pub mod scheduler;
 pub mod session;
+pub mod value;
 pub mod view;
 pub mod wire;

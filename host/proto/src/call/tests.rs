@@ -1,0 +1,1 @@
+//! Rules of the grammar one by one, and its errors with their columns.
