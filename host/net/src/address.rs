@@ -42,7 +42,9 @@ pub enum AddressError {
         scheme: String,
     },
     /// `inproc` cannot work between processes.
-    #[error("address `{text}`: `inproc` reaches only threads of one process, and ours are separate ones; use `ipc` or `tcp`")]
+    #[error(
+        "address `{text}`: `inproc` reaches only threads of one process, and ours are separate ones; use `ipc` or `tcp`"
+    )]
     Inproc {
         /// The whole text.
         text: String,
@@ -167,7 +169,11 @@ impl Address {
             (host, after.strip_prefix(':').ok_or_else(|| AddressError::NoPort { text: text() })?)
         } else {
             rest.rsplit_once(':').ok_or_else(|| {
-                if rest.is_empty() { AddressError::NoHost { text: text() } } else { AddressError::NoPort { text: text() } }
+                if rest.is_empty() {
+                    AddressError::NoHost { text: text() }
+                } else {
+                    AddressError::NoPort { text: text() }
+                }
             })?
         };
         if host.is_empty() {
@@ -243,7 +249,14 @@ mod tests {
 
     #[test]
     fn prints_what_it_parsed() {
-        for text in ["tcp://127.0.0.1:8516", "tcp://localhost:0", "tcp://[::1]:80", "tcp://*:65535", "ipc:///tmp/a b.sock", "ipc://relative"] {
+        for text in [
+            "tcp://127.0.0.1:8516",
+            "tcp://localhost:0",
+            "tcp://[::1]:80",
+            "tcp://*:65535",
+            "ipc:///tmp/a b.sock",
+            "ipc://relative",
+        ] {
             assert_eq!(text.parse::<Address>().expect(text).to_string(), text);
         }
     }

@@ -90,7 +90,13 @@ impl ObjectClient {
     }
 
     /// The object's bytes from `offset`, at most `length` of them (fewer when it ends before).
-    pub fn get_range(&mut self, _id: ObjectId, _offset: u64, _length: u64, _wait: Duration) -> Result<Vec<u8>, ObjectError> {
+    pub fn get_range(
+        &mut self,
+        _id: ObjectId,
+        _offset: u64,
+        _length: u64,
+        _wait: Duration,
+    ) -> Result<Vec<u8>, ObjectError> {
         todo!()
     }
 
@@ -100,7 +106,13 @@ impl ObjectClient {
     }
 
     /// Gives the content of `original` a second id; waits up to `wait` for the original to arrive.
-    pub fn duplicate(&mut self, _original: ObjectId, _id: ObjectId, _owner: ClientId, _wait: Duration) -> Result<(), ObjectError> {
+    pub fn duplicate(
+        &mut self,
+        _original: ObjectId,
+        _id: ObjectId,
+        _owner: ClientId,
+        _wait: Duration,
+    ) -> Result<(), ObjectError> {
         todo!()
     }
 

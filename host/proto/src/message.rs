@@ -22,7 +22,7 @@ pub const VERSION_MIN: u8 = 1;
 pub const INLINE_MAX: usize = 64 * 1024;
 
 macro_rules! messages {
-    ($($(#[$doc:meta])* $name:ident = $kind:literal : $body:ty,)*) => {
+    ($($(#[$doc:meta])* $name:ident = $kind:literal : $body:ident,)*) => {
         /// A batch of one kind. The documentation of each body says who sends it.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Message { $($(#[$doc])* $name(Vec<$body>),)* }
@@ -55,7 +55,7 @@ macro_rules! messages {
 
         /// Calls `$visit!(Name, Body)` style code for each kind; used by the codec.
         macro_rules! for_each_kind {
-            ($visit:ident) => { $visit! { $($name: $body,)* } };
+            ($visit:ident) => { $visit! { $($name: $crate::message::$body,)* } };
         }
         pub(crate) use for_each_kind;
     };
