@@ -255,7 +255,8 @@ impl Parser<'_> {
                 let first = self.hex4()?;
                 if (0xd800..0xdc00).contains(&first) && self.eat("\\u") {
                     let second = self.hex4()?;
-                    return join_surrogates(first, second).ok_or_else(|| self.error("half of a surrogate pair is missing"));
+                    return join_surrogates(first, second)
+                        .ok_or_else(|| self.error("half of a surrogate pair is missing"));
                 }
                 return char::from_u32(first).ok_or_else(|| self.error("half of a surrogate pair is missing"));
             }
@@ -266,7 +267,8 @@ impl Parser<'_> {
     }
 
     fn hex4(&mut self) -> Result<u32, ValueError> {
-        let digits = self.text.get(self.offset..self.offset + 4).filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()));
+        let digits =
+            self.text.get(self.offset..self.offset + 4).filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()));
         let number = digits.and_then(|text| u32::from_str_radix(text, 16).ok());
         let number = number.ok_or_else(|| self.error("four hexadecimal digits should be here"))?;
         self.offset += 4;
@@ -307,8 +309,23 @@ mod tests {
     #[test]
     fn errors_say_what_and_where() {
         let cases = [
-            ("", 0), ("[1,]", 3), ("{\"a\" 1}", 5), ("{a:1}", 1), ("01", 1), ("1.", 2), ("-", 1), ("\"\\x\"", 2), ("\"\\ud800\"", 7),
-            ("\"\\ud800\\u0041\"", 13), ("\"\n\"", 1), ("\"a", 2), ("1 2", 2), ("nul", 0), ("1e999", 0), ("\"\\u12", 3), ("\"\\u+123\"", 3),
+            ("", 0),
+            ("[1,]", 3),
+            ("{\"a\" 1}", 5),
+            ("{a:1}", 1),
+            ("01", 1),
+            ("1.", 2),
+            ("-", 1),
+            ("\"\\x\"", 2),
+            ("\"\\ud800\"", 7),
+            ("\"\\ud800\\u0041\"", 13),
+            ("\"\n\"", 1),
+            ("\"a", 2),
+            ("1 2", 2),
+            ("nul", 0),
+            ("1e999", 0),
+            ("\"\\u12", 3),
+            ("\"\\u+123\"", 3),
         ];
         for (text, place) in cases {
             match Value::from_json(text) {

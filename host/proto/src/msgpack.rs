@@ -315,7 +315,19 @@ mod tests {
 
     #[test]
     fn integers_take_their_shortest_form_and_come_back() {
-        let lengths = [(0, 1), (127, 1), (128, 2), (255, 2), (256, 3), (65_536, 5), (1 << 32, 9), (-1, 1), (-32, 1), (-33, 2), (-129, 3)];
+        let lengths = [
+            (0, 1),
+            (127, 1),
+            (128, 2),
+            (255, 2),
+            (256, 3),
+            (65_536, 5),
+            (1 << 32, 9),
+            (-1, 1),
+            (-32, 1),
+            (-33, 2),
+            (-129, 3),
+        ];
         for (number, length) in lengths {
             let mut out = Vec::new();
             write_int(&mut out, number);
@@ -331,7 +343,9 @@ mod tests {
 
     #[test]
     fn a_header_that_promises_too_much_is_truncation() {
-        for bytes in [&[0xdb, 0xff, 0xff, 0xff, 0xff][..], &[0xc6, 0xff, 0xff, 0xff, 0xff, 1], &[0xa5, b'a'], &[0xcf, 1], &[]] {
+        for bytes in
+            [&[0xdb, 0xff, 0xff, 0xff, 0xff][..], &[0xc6, 0xff, 0xff, 0xff, 0xff, 1], &[0xa5, b'a'], &[0xcf, 1], &[]]
+        {
             assert_eq!(Reader::new(bytes).next_item(), Err(PackError::Truncated), "{bytes:?}");
         }
         assert_eq!(Reader::new(&[0xdd, 0xff, 0xff, 0xff, 0xff]).capacity(u32::MAX), 5);

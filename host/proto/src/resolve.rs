@@ -1,17 +1,81 @@
 //! From the name in a call to one exported function: the longest file match decides (DESIGN section 4).
+//!
+//! `a.b.c:f` is the root export `f` of module `a.b.c`; else an `f` in an interface `c` of module `a.b`; else an `f` in
+//! an interface `b.c` of module `a`, `b` being its package. The scheduler, `--preload` and `scaler run` all ask here.
+
+use std::fmt;
 
 use crate::message::{FunctionInfo, ModuleInfo};
 
-/// Why a name means nothing, or too much.
+/// Why a name means nothing, or too much. Names are shown in snake_case.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
     /// No module of that path or a part of it.
-    #[error("there is no module `{module}`")]
+    #[error("there is no module `{module}`{hint}; there is {known}")]
     NoModule {
         /// As asked.
         module: String,
+        /// The nearest name.
+        hint: Hint,
+        /// What there is.
+        known: Known,
     },
+    /// There are modules, but none exports the function where it was asked for.
+    #[error("module `{module}` has no function `{function}`{hint}; there is {known}")]
+    NoFunction {
+        /// As asked.
+        module: String,
+        /// As asked.
+        function: String,
+        /// The nearest name.
+        hint: Hint,
+        /// What there is.
+        known: Known,
+    },
+    /// More than one function has that name.
+    #[error("`{module}:{function}` is ambiguous; it could be {known}")]
+    Ambiguous {
+        /// As asked.
+        module: String,
+        /// As asked.
+        function: String,
+        /// All of them, with the whole names.
+        known: Known,
+    },
+}
+
+/// A name that was probably meant; prints as `, did you mean ..?` or as nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hint(pub Option<String>);
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |name| write!(f, ", did you mean `{name}`?"))
+    }
+}
+
+/// Names that there are, sorted; prints the first few.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known(pub Vec<String>);
+
+impl Known {
+    const SHOWN: usize = 12;
+}
+
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("nothing at all");
+        }
+        for (index, name) in self.0.iter().take(Self::SHOWN).enumerate() {
+            write!(f, "{}`{name}`", if index == 0 { "" } else { ", " })?;
+        }
+        match self.0.len().saturating_sub(Self::SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
 }
 
 /// Finds the function that `module` (dotted path) and `function` name, in either spelling.
@@ -19,14 +83,255 @@ pub enum ResolveError {
 /// # Errors
 /// When there is none (lists what there is and the nearest name) or more than one (lists them).
 pub fn resolve<'a>(
-    _modules: impl Iterator<Item = &'a ModuleInfo>,
-    _module: &str,
-    _function: &str,
+    modules: impl Iterator<Item = &'a ModuleInfo>,
+    module: &str,
+    function: &str,
 ) -> Result<(&'a ModuleInfo, &'a FunctionInfo), ResolveError> {
-    todo!()
+    let segments: Vec<&str> = module.split('.').collect();
+    // Modules whose path is the beginning of what was asked for, the longest first.
+    let mut reachable: Vec<(&ModuleInfo, &[&str])> = Vec::new();
+    let mut others = Vec::new();
+    for info in modules {
+        match strip(&segments, &info.path) {
+            Some(rest) => reachable.push((info, rest)),
+            None => others.push(info),
+        }
+    }
+    reachable.sort_by_key(|(_, rest)| rest.len());
+
+    let (module, function) = (snake(module), snake(function));
+    for level in reachable.chunk_by(|(_, left), (_, right)| left.len() == right.len()) {
+        let mut found: Vec<(&ModuleInfo, &FunctionInfo)> = Vec::new();
+        for (info, rest) in level {
+            for export in info.functions.iter().filter(|export| same(&export.name, &function)) {
+                let twin = |(known, other): &(&ModuleInfo, &FunctionInfo)| {
+                    known.identity == info.identity && known.path == info.path && other.interface == export.interface
+                };
+                if interface_matches(export.interface.as_deref(), rest) && !found.iter().any(twin) {
+                    found.push((info, export));
+                }
+            }
+        }
+        match found[..] {
+            [] => {}
+            [only] => return Ok(only),
+            _ => {
+                let known = sorted(found.iter().map(|(info, export)| whole_name(info, export)));
+                return Err(ResolveError::Ambiguous { module, function, known });
+            }
+        }
+    }
+
+    if reachable.is_empty() {
+        let paths = || others.iter().map(|info| snake(&info.path));
+        let known = sorted(paths());
+        let hint = Hint(nearest(&module, known.0.iter().map(String::as_str)).map(str::to_owned));
+        return Err(ResolveError::NoModule { module, hint, known });
+    }
+    let known = sorted(reachable.iter().flat_map(|(info, _)| info.functions.iter().map(|export| target(info, export))));
+    let asked = format!("{module}:{function}");
+    // The function under another interface is likelier than another function.
+    let elsewhere = known.0.iter().find(|name| name.ends_with(&asked[module.len()..]));
+    let hint = elsewhere.map(String::as_str).or_else(|| nearest(&asked, known.0.iter().map(String::as_str)));
+    let hint = Hint(hint.map(str::to_owned));
+    Err(ResolveError::NoFunction { module, function, hint, known })
+}
+
+/// The shortest target under which a call reaches an export: `a.b.init:configure`.
+#[must_use]
+pub fn target(info: &ModuleInfo, export: &FunctionInfo) -> String {
+    let path = snake(&info.path);
+    let name = snake(&export.name);
+    match export.interface.as_deref().map(|interface| interface_segments(interface).pop().unwrap_or_default()) {
+        Some(interface) => format!("{path}.{}:{name}", snake(interface)),
+        None => format!("{path}:{name}"),
+    }
+}
+
+/// Whether two names are the same in snake_case and kebab-case.
+#[must_use]
+pub fn same(left: &str, right: &str) -> bool {
+    left.len() == right.len()
+        && left.bytes().zip(right.bytes()).all(|(l, r)| l == r || matches!((l, r), (b'-', b'_') | (b'_', b'-')))
+}
+
+/// A name as it is shown: in snake_case.
+#[must_use]
+pub fn snake(name: &str) -> String {
+    name.replace('-', "_")
 }
 
 /// The candidate nearest to a mistyped name, if one is near enough to be meant.
-pub fn nearest<'a>(_name: &str, _candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    todo!()
+pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // Longer names are not typed by people, and the work is the product of the lengths.
+    const LENGTH_MAX: usize = 128;
+    if name.len() > LENGTH_MAX {
+        return None;
+    }
+    let allowed = (name.chars().count() / 3).max(1);
+    candidates
+        .filter(|candidate| candidate.len() <= LENGTH_MAX)
+        .map(|candidate| (distance(&snake(name), &snake(candidate)), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours between two names.
+fn distance(left: &str, right: &str) -> usize {
+    let left: Vec<char> = left.chars().collect();
+    let right: Vec<char> = right.chars().collect();
+    let mut before = vec![0; right.len() + 1];
+    let mut above: Vec<usize> = (0..=right.len()).collect();
+    for (i, l) in left.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, r) in right.iter().enumerate() {
+            let mut best = (above[j] + usize::from(l != r)).min(above[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && left[i - 1] == *r && right[j - 1] == *l {
+                best = best.min(before[j - 1] + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut above, row);
+    }
+    above[right.len()]
+}
+
+/// What is left of the asked segments after the module's own path, if that is their beginning.
+fn strip<'s, 'a>(segments: &'s [&'a str], path: &str) -> Option<&'s [&'a str]> {
+    let mut rest = segments;
+    for own in path.split('.') {
+        let (first, after) = rest.split_first()?;
+        if !same(first, own) {
+            return None;
+        }
+        rest = after;
+    }
+    Some(rest)
+}
+
+/// Whether an export lies where the rest of the path points: at the root if nothing is left, else in an interface whose
+/// last names (`ns`, `pkg`, `iface` of `ns:pkg/iface@1.0.0`) are the rest.
+fn interface_matches(interface: Option<&str>, rest: &[&str]) -> bool {
+    let Some(interface) = interface else { return rest.is_empty() };
+    let own = interface_segments(interface);
+    !rest.is_empty()
+        && own.len() >= rest.len()
+        && own[own.len() - rest.len()..].iter().zip(rest).all(|(l, r)| same(l, r))
+}
+
+fn interface_segments(interface: &str) -> Vec<&str> {
+    let name = interface.split('@').next().unwrap_or(interface);
+    name.split([':', '/']).collect()
+}
+
+fn whole_name(info: &ModuleInfo, export: &FunctionInfo) -> String {
+    let hash = info.identity.hash.to_string();
+    let interface =
+        export.interface.as_deref().map_or_else(|| "the root".to_owned(), |name| format!("interface {name}"));
+    format!("{} in {interface} of module {} ({})", snake(&export.name), info.path, &hash[..12])
+}
+
+fn sorted(names: impl Iterator<Item = String>) -> Known {
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names.dedup();
+    Known(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ids::ModuleHash, message::Identity};
+
+    /// `module("a.b", ["f", "ns:pkg/init@1.0.0#g"])`
+    fn module(path: &str, exports: &[&str]) -> ModuleInfo {
+        let functions = exports.iter().map(|export| match export.split_once('#') {
+            Some((interface, name)) => (Some(interface.to_owned()), name),
+            None => (None, *export),
+        });
+        ModuleInfo {
+            path: path.to_owned(),
+            identity: Identity { hash: ModuleHash([path.len() as u8; 32]), preload: None },
+            functions: functions
+                .map(|(interface, name)| FunctionInfo { interface, name: name.to_owned(), signature: Vec::new() })
+                .collect(),
+        }
+    }
+
+    fn find(modules: &[ModuleInfo], module: &str, function: &str) -> Result<String, String> {
+        resolve(modules.iter(), module, function)
+            .map(|(info, export)| {
+                format!("{}|{}|{}", info.path, export.interface.as_deref().unwrap_or("-"), export.name)
+            })
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_longest_file_match_wins_and_shorter_ones_follow() {
+        let all = [
+            module("a.b.c", &["f"]),
+            module("a.b", &["ns:pkg/c#f", "c#g"]),
+            module("a", &["ns:b/c@1.2.0#f", "ns:b/c@1.2.0#h"]),
+        ];
+        assert_eq!(find(&all, "a.b.c", "f").as_deref(), Ok("a.b.c|-|f"));
+        assert_eq!(find(&all, "a.b.c", "g").as_deref(), Ok("a.b|c|g"));
+        assert_eq!(find(&all, "a.b.c", "h").as_deref(), Ok("a|ns:b/c@1.2.0|h"));
+        assert_eq!(find(&all[1..], "a.b.c", "f").as_deref(), Ok("a.b|ns:pkg/c|f"));
+        assert_eq!(find(&all, "a.ns.b.c", "h").as_deref(), Ok("a|ns:b/c@1.2.0|h"));
+    }
+
+    #[test]
+    fn both_spellings_name_the_same_thing() {
+        let all = [module("my-mod", &["my:pkg/set-up#do-it"])];
+        for (path, function) in [("my_mod.set_up", "do_it"), ("my-mod.set-up", "do-it"), ("my_mod.set-up", "do_it")] {
+            assert_eq!(find(&all, path, function).as_deref(), Ok("my-mod|my:pkg/set-up|do-it"));
+        }
+    }
+
+    #[test]
+    fn a_root_export_is_not_reached_through_an_interface_nor_the_other_way() {
+        let all = [module("m", &["f", "init#g"])];
+        assert!(find(&all, "m", "g").expect_err("in init").contains("did you mean `m.init:g`?"));
+        assert!(find(&all, "m.init", "f").expect_err("at the root").contains("did you mean `m:f`?"));
+    }
+
+    #[test]
+    fn ambiguity_lists_the_candidates() {
+        let versions = [module("m", &["ns:p/init@1.0.0#f", "ns:p/init@2.0.0#f"])];
+        let error = find(&versions, "m.init", "f").expect_err("two versions");
+        let start =
+            "`m.init:f` is ambiguous; it could be `f in interface ns:p/init@1.0.0 of module m (010101010101)`, `f in";
+        assert!(error.starts_with(start) && error.contains("ns:p/init@2.0.0"), "{error}");
+        let spellings = [module("a-b", &["f"]), module("a_b", &["f"])];
+        assert!(find(&spellings, "a_b", "f").expect_err("two files").contains("ambiguous"));
+    }
+
+    #[test]
+    fn the_same_identity_announced_twice_is_one() {
+        let all = [module("m", &["f"]), module("m", &["f"])];
+        assert_eq!(find(&all, "m", "f").as_deref(), Ok("m|-|f"));
+    }
+
+    #[test]
+    fn a_miss_lists_what_there_is_and_the_nearest() {
+        let all = [module("options", &["mc#price"]), module("hello", &["greet"])];
+        assert_eq!(
+            find(&all, "helo", "greet").expect_err("typo"),
+            "there is no module `helo`, did you mean `hello`?; there is `hello`, `options`"
+        );
+        assert_eq!(
+            find(&all, "hello", "great").expect_err("typo"),
+            "module `hello` has no function `great`, did you mean `hello:greet`?; there is `hello:greet`"
+        );
+        assert_eq!(find(&[], "x", "y").expect_err("nothing"), "there is no module `x`; there is nothing at all");
+    }
+
+    #[test]
+    fn nearest_takes_typos_and_swaps_but_no_strangers() {
+        let names = ["environment", "debug", "retries"];
+        assert_eq!(nearest("enviroment", names.into_iter()), Some("environment"));
+        assert_eq!(nearest("debgu", names.into_iter()), Some("debug"));
+        assert_eq!(nearest("colour", names.into_iter()), None);
+    }
 }

@@ -223,7 +223,9 @@ impl<'a> Parser<'a> {
             None => self.fail(Kind::Expected { wanted: "a value" }),
             Some('"' | '\'') => self.text().map(Value::Str),
             Some('b' | 'B') if self.rest()[1..].starts_with(['"', '\'']) => self.bytes().map(Value::Bytes),
-            Some('[') => self.nested(depth, |parser, depth| parser.list(']', depth).map(|(entries, _)| Value::List(entries))),
+            Some('[') => {
+                self.nested(depth, |parser, depth| parser.list(']', depth).map(|(entries, _)| Value::List(entries)))
+            }
             Some('(') => self.nested(depth, |parser, depth| {
                 let (mut entries, comma) = parser.list(')', depth)?;
                 // `(1)` is 1 in parentheses, `(1,)` a tuple.
