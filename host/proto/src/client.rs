@@ -70,7 +70,7 @@ pub enum Effect {
     Connected(Welcome),
     /// The object storage has this address now.
     Storage(String),
-    /// A function was found; for a registration that had an answer before, it now is something else.
+    /// A function was found. Comes again when the scheduler was restarted, and when the function is something else now.
     Registered(Registered),
     /// A registration cannot be served; it is forgotten.
     RegisterFailed(RegisterFailed),

@@ -624,7 +624,7 @@ impl ClientCore {
         let Some(registration) = self.registrations.get_mut(&registered.request) else { return };
         let held = std::mem::take(&mut registration.held);
         let former = registration.known.replace(registered.clone());
-        registration.current = true;
+        let fresh = !std::mem::replace(&mut registration.current, true);
         registration.parked = false;
         self.demands.remove(&registered.request);
         let same_signature = |former: &Registered| former.info.signature == registered.info.signature;
@@ -639,7 +639,7 @@ impl ClientCore {
                 self.ended.push((number, task.call.tag, failure(FailureKind::Aborted, message)));
             }
         }
-        if former.as_ref() != Some(&registered) {
+        if fresh || former.as_ref() != Some(&registered) {
             out.push(Effect::Registered(registered));
         }
     }

@@ -1,0 +1,198 @@
+//! What can go wrong, as types: the user's mistake, the task's own failure, the cluster's, and the connection's.
+
+use std::{path::PathBuf, time::Duration};
+
+use scaler_module::{BindError, DecodeError, ReadError};
+use scaler_proto::{
+    call::CallError,
+    capability::CapabilityError,
+    client::Closed,
+    ids::{ObjectId, TaskId},
+    message::{FailureKind, TaskStats},
+    value::{Value, ValueError},
+};
+
+/// Any failure of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An address that cannot be used.
+    #[error("{address}: {reason}")]
+    Address {
+        /// As given.
+        address: String,
+        /// Why, and what to write.
+        reason: String,
+    },
+    /// No scheduler answered at the address in time.
+    #[error("cannot reach a scheduler at {address} within {waited:?}")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// How long it was tried.
+        waited: Duration,
+    },
+    /// The session is over, on purpose or by loss of contact.
+    #[error("not connected to the scheduler at {address}: {reason}")]
+    Disconnected {
+        /// Where it was.
+        address: String,
+        /// Why.
+        #[source]
+        reason: Closed,
+    },
+    /// The call's text cannot be read.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// A text of capabilities cannot be read.
+    #[error(transparent)]
+    Capabilities(#[from] CapabilityError),
+    /// No connected cluster has the module.
+    #[error("{message}")]
+    UnknownModule {
+        /// What there is, and the nearest name.
+        message: String,
+    },
+    /// The module has no such function.
+    #[error("{message}")]
+    UnknownFunction {
+        /// What there is, and the nearest name.
+        message: String,
+    },
+    /// More than one thing has this name, or clusters disagree about its bytes.
+    #[error("{message}")]
+    Ambiguous {
+        /// The candidates.
+        message: String,
+    },
+    /// No cluster could say in time what the function is.
+    #[error("{call}: still waiting for a cluster after {waited:?}: {reason}")]
+    NoCluster {
+        /// `module:function`.
+        call: String,
+        /// How long it was waited.
+        waited: Duration,
+        /// The scheduler's words.
+        reason: String,
+    },
+    /// The arguments do not fit the function's parameters.
+    #[error("{function}: {source}")]
+    Bind {
+        /// Which function.
+        function: String,
+        /// What does not fit.
+        source: BindError,
+    },
+    /// A Rust value that has no form as arguments, or a result that does not have the Rust type's shape.
+    #[error("{function}: {source}")]
+    Value {
+        /// Which function.
+        function: String,
+        /// What does not fit.
+        source: ValueError,
+    },
+    /// A result that is no value of the function's type.
+    #[error("{function}: the result cannot be read: {source}")]
+    Decode {
+        /// Which function.
+        function: String,
+        /// Why.
+        source: DecodeError,
+    },
+    /// The task ended without a result.
+    #[error(transparent)]
+    Task(Box<TaskError>),
+    /// The task was canceled.
+    #[error("task {task} was canceled")]
+    Canceled {
+        /// Which.
+        task: TaskId,
+    },
+    /// The caller's time is over; the task goes on.
+    #[error("no result within {waited:?}; the task goes on")]
+    Timeout {
+        /// How long it was waited.
+        waited: Duration,
+    },
+    /// A stored value cannot be had from, or put into, the object storage.
+    #[error("object {object}: {reason}")]
+    Object {
+        /// Which.
+        object: ObjectId,
+        /// Why.
+        reason: String,
+    },
+    /// The scheduler does not let clients shut it down.
+    #[error("the scheduler refused to shut down: {reason}")]
+    ShutdownRefused {
+        /// Its words.
+        reason: String,
+    },
+    /// A file cannot be read.
+    #[error("{}: {source}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Bytes that are no module.
+    #[error("{name}: {source}")]
+    Module {
+        /// File or name.
+        name: String,
+        /// Why.
+        source: ReadError,
+    },
+    /// The machine refused a thread or a socket.
+    #[error("cannot start the client: {source}")]
+    Start {
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// A task that ended without a result: what happened, and where.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{message}")]
+#[non_exhaustive]
+pub struct TaskError {
+    /// Which task.
+    pub task: TaskId,
+    /// Which kind of failure.
+    pub kind: FailureKind,
+    /// What happened, for people.
+    pub message: String,
+    /// For [`FailureKind::Error`]: the value that the function returned as `err`.
+    pub value: Option<Value>,
+    /// A WebAssembly trace, when there is one.
+    pub trace: Option<String>,
+    /// What the last attempt cost, which worker ran it, and how many attempts there were.
+    pub stats: TaskStats,
+}
+
+impl Error {
+    /// Whether the call never became a task: it cannot be read, its function is unknown, or its arguments do not fit.
+    #[must_use]
+    pub fn never_became_a_task(&self) -> bool {
+        matches!(
+            self,
+            Self::Call(_)
+                | Self::Capabilities(_)
+                | Self::Address { .. }
+                | Self::UnknownModule { .. }
+                | Self::UnknownFunction { .. }
+                | Self::Ambiguous { .. }
+                | Self::NoCluster { .. }
+                | Self::Bind { .. }
+                | Self::Module { .. }
+                | Self::File { .. }
+        )
+    }
+
+    /// The task's failure, if it is one.
+    #[must_use]
+    pub fn task(&self) -> Option<&TaskError> {
+        if let Self::Task(error) = self { Some(error) } else { None }
+    }
+}

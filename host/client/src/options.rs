@@ -1,0 +1,179 @@
+//! What can be said about calls, maps, functions and modules beside the thing itself.
+
+use std::time::Duration;
+
+use scaler_proto::capability::Capabilities;
+
+/// How a call is to be run. The default: anywhere, no limit but the cluster's, priority 0, no retries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SubmitOptions {
+    /// Tags that the worker must offer.
+    pub capabilities: Capabilities,
+    /// Ends the task's run after this long; `None` leaves it to the cluster.
+    pub timeout: Option<Duration>,
+    /// Higher runs first.
+    pub priority: i32,
+    /// How often a failure of the task itself (error, trap, limit) is tried again.
+    pub retries: u32,
+}
+
+/// How a function is looked up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FunctionOptions {
+    /// Only clusters with workers that offer this count.
+    pub capabilities: Capabilities,
+    /// How long to wait while no connected cluster can say what the function is; `None`: for ever.
+    pub timeout: Option<Duration>,
+}
+
+/// How a stream of calls is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MapOptions {
+    /// Results in the order of the input (the default), or as they come.
+    pub ordered: bool,
+    /// Most calls under way at once, from being drawn from the input until the result is taken.
+    pub window: usize,
+    /// Most bytes of arguments under way at once, and most bytes of large results fetched ahead.
+    pub window_bytes: usize,
+    /// For each call.
+    pub submit: SubmitOptions,
+}
+
+/// How a module is registered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ModuleOptions {
+    /// The dotted path to call it by; `None`: the file's name without its extension.
+    pub name: Option<String>,
+    /// A call that prepares it, run once before its tasks (`init:configure('production')`).
+    pub preload: Option<String>,
+}
+
+impl SubmitOptions {
+    /// The default.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Tags that the worker must offer.
+    #[must_use]
+    pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
+        self.capabilities = capabilities;
+        self
+    }
+
+    /// Ends the task's run after this long.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Higher runs first.
+    #[must_use]
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// How often a failure of the task itself is tried again.
+    #[must_use]
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    pub(crate) fn timeout_ms(&self) -> u64 {
+        self.timeout.map_or(0, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1))
+    }
+}
+
+impl FunctionOptions {
+    /// The default.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only clusters with workers that offer this count.
+    #[must_use]
+    pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
+        self.capabilities = capabilities;
+        self
+    }
+
+    /// How long to wait while no connected cluster can say what the function is.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}
+
+impl Default for MapOptions {
+    fn default() -> Self {
+        Self { ordered: true, window: 8_192, window_bytes: 32 << 20, submit: SubmitOptions::default() }
+    }
+}
+
+impl MapOptions {
+    /// The default.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Results as they come instead of in the order of the input.
+    #[must_use]
+    pub fn unordered(mut self) -> Self {
+        self.ordered = false;
+        self
+    }
+
+    /// Most calls under way at once (at least 1).
+    #[must_use]
+    pub fn window(mut self, calls: usize) -> Self {
+        self.window = calls.max(1);
+        self
+    }
+
+    /// Most bytes of arguments under way at once, and most bytes of large results fetched ahead.
+    #[must_use]
+    pub fn window_bytes(mut self, bytes: usize) -> Self {
+        self.window_bytes = bytes;
+        self
+    }
+
+    /// How each call is to be run.
+    #[must_use]
+    pub fn submit(mut self, options: SubmitOptions) -> Self {
+        self.submit = options;
+        self
+    }
+}
+
+impl ModuleOptions {
+    /// The default.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The dotted path to call it by.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// A call that prepares it.
+    #[must_use]
+    pub fn preload(mut self, call: impl Into<String>) -> Self {
+        self.preload = Some(call.into());
+        self
+    }
+}
