@@ -105,7 +105,7 @@ pub fn load<T: Section>(arguments: impl IntoIterator<Item = OsString>) -> Result
     let mut layers = Layers { merged: defaults, places: Vec::new(), broken: Vec::new() };
     if let Some(file) = &file {
         let entries = file.section(T::NAME, &mut mistakes, &mut warnings);
-        layers.add_file::<T>(&command, file, entries, &mut mistakes);
+        layers.add_file::<T>(&command, file, entries, &typed, &mut mistakes);
     }
     layers.places.retain(|(key, _)| !typed.contains_key(key));
     layers.places.extend(typed.keys().map(|key| (key.clone(), Place::Flag)));
@@ -201,11 +201,13 @@ impl Layers {
         command: &Command,
         file: &File,
         entries: Vec<Entry<'_>>,
+        typed: &Table,
         mistakes: &mut Vec<Mistake>,
     ) {
         let keys = keys::<T>(command);
         let section = || T::NAME.to_owned();
         let mut base = self.merged.clone();
+        base.extend(typed.clone());
         base.extend(T::REQUIRED.iter().map(|(key, value)| ((*key).to_owned(), Value::String((*value).to_owned()))));
         for Entry { key, key_span, value } in entries {
             let place = file.place(key_span.start);
@@ -258,7 +260,6 @@ fn check<T: Section>(
     key_span: &std::ops::Range<usize>,
     value: Spanned<toml::de::DeValue<'_>>,
 ) -> Result<Value, Fault> {
-    let span = value.span();
     let plain = Value::deserialize(toml::de::ValueDeserializer::from(value.clone()))
         .map_err(|error| (error.span().map(|span| span.start), error.message().to_owned()))?;
     let mut merged = base.clone();
@@ -269,9 +270,7 @@ fn check<T: Section>(
     alone.insert(Spanned::new(key_span.clone(), key.to_owned().into()), value);
     let located = T::deserialize(toml::Deserializer::from(Spanned::new(0..0, alone))).err();
     match located.and_then(|error| Some((error.span()?, error.message().to_owned()))) {
-        Some((inner, message)) if inner.start >= span.start && inner.end <= span.end => {
-            Err((Some(inner.start), message))
-        }
+        Some((inner, message)) if !inner.is_empty() => Err((Some(inner.start), message)),
         _ => Err((None, error.message().to_owned())),
     }
 }

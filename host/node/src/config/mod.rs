@@ -8,6 +8,8 @@ mod load;
 mod mistake;
 mod nearest;
 mod sections;
+#[cfg(test)]
+mod tests;
 mod text;
 mod values;
 

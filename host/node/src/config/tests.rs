@@ -1,0 +1,180 @@
+//! The rules of the configuration: precedence, spellings, and mistakes that name their place.
+
+use std::{ffi::OsString, fs, path::PathBuf};
+
+use super::*;
+
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/example_config.toml");
+
+fn arguments(line: &str) -> Vec<OsString> {
+    std::iter::once("program").chain(line.split_whitespace()).map(OsString::from).collect()
+}
+
+fn cluster(line: &str) -> ClusterSettings {
+    load::<ClusterSettings>(arguments(line)).unwrap_or_else(|error| panic!("{line}: {error}")).settings
+}
+
+fn scheduler(line: &str) -> SchedulerSettings {
+    load::<SchedulerSettings>(arguments(line)).unwrap_or_else(|error| panic!("{line}: {error}")).settings
+}
+
+fn mistakes<T: Section + std::fmt::Debug>(line: &str) -> String {
+    load::<T>(arguments(line)).expect_err(line).to_string()
+}
+
+struct File(tempfile::TempDir);
+
+impl File {
+    fn new(text: &str) -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        fs::write(folder.path().join("deploy.toml"), text).expect("file");
+        Self(folder)
+    }
+
+    fn flag(&self) -> String {
+        format!("--config {}", self.0.path().join("deploy.toml").display())
+    }
+}
+
+#[test]
+fn the_seeds_example_loads_unchanged_for_all_its_commands() {
+    let settings = scheduler(&format!("--config {EXAMPLE}"));
+    assert_eq!(settings.scheduler_address.to_string(), "tcp://127.0.0.1:6378");
+    assert_eq!(settings.monitor_address.expect("given").to_string(), "tcp://127.0.0.1:6380");
+    assert_eq!(settings.logging_paths.len(), 2);
+    assert_eq!(settings.config, Some(PathBuf::from(EXAMPLE)));
+    let settings = cluster(&format!("-c {EXAMPLE}"));
+    assert_eq!((settings.num_of_workers, settings.task_timeout_seconds), (8, 600));
+    assert_eq!(settings.per_worker_capabilities.to_string(), "cpu=8,linux");
+    load::<ObjectStorageSettings>(arguments(&format!("-c {EXAMPLE}"))).expect("storage");
+}
+
+#[test]
+fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+    assert_eq!(cluster(&format!("--config {EXAMPLE} --num-of-workers 12")).num_of_workers, 12);
+    // Also when what was typed is the default.
+    let file = File::new("[cluster]\nscheduler_address='tcp://a:1'\nheartbeat_interval_seconds=7\nlogging_paths=['x','y']\n");
+    assert_eq!(cluster(&file.flag()).heartbeat_interval_seconds, 7);
+    assert_eq!(cluster(&format!("{} -his 2", file.flag())).heartbeat_interval_seconds, 2);
+    assert_eq!(cluster(&format!("{} -lp z", file.flag())).logging_paths, [PathBuf::from("z")]);
+    assert_eq!(cluster(&format!("tcp://b:2 {}", file.flag())).scheduler_address.to_string(), "tcp://b:2");
+}
+
+#[test]
+fn the_seeds_command_lines_are_read_as_written() {
+    assert!(scheduler("tcp://127.0.0.1:8516").protected);
+    assert!(!scheduler("tcp://127.0.0.1:8516 -p False").protected);
+    assert!(scheduler("-p tcp://127.0.0.1:8516").protected);
+    assert!(!scheduler("--protected=false tcp://127.0.0.1:8516").protected);
+    assert_eq!(scheduler("tcp://127.0.0.1:8516 -e uvloop").event_loop, EventLoop::Uvloop);
+    let loaded = load::<SchedulerSettings>(arguments("tcp://127.0.0.1:8516 -el uvloop")).expect("settings");
+    assert_eq!(loaded.notices.len(), 1);
+    let settings = cluster("-n 10 tcp://127.0.0.1:8516 -ds 300");
+    assert_eq!((settings.num_of_workers, settings.death_timeout_seconds), (10, 300));
+    let mut line = arguments("tcp://127.0.0.1:8516 --preload");
+    line.push("mypackage.init:configure('production', debug=False)".into());
+    assert!(load::<ClusterSettings>(line).expect("settings").settings.preload.is_some());
+}
+
+#[test]
+fn short_flags_of_both_versions_are_known() {
+    let settings = scheduler(
+        "tcp://h:1 -osa tcp://h:2 -ma tcp://h:3 -mt -1 -ct 1 -wt 2 -ot 3 -ls 4 -lbt 5 -ap capability -ll debug -lp a b",
+    );
+    assert_eq!((settings.client_timeout_seconds, settings.worker_timeout_seconds), (1, 2));
+    assert_eq!((settings.object_retention_seconds, settings.load_balance_seconds), (3, 4));
+    assert_eq!((settings.load_balance_trigger_times, settings.max_number_of_tasks_waiting), (5, -1));
+    assert_eq!((settings.allocate_policy, settings.logging_level), (AllocatePolicy::Capability, LoggingLevel::Debug));
+    assert_eq!(settings.logging_paths, [PathBuf::from("a"), PathBuf::from("b")]);
+    let settings = cluster("tcp://h:1 -n 2 -wn a,b -pwc gpu=2 -wtqs 5 -hi 3 -tts=9 -dts 11 -osa ipc:///tmp/s");
+    assert_eq!(settings.worker_names.as_slice(), ["a", "b"]);
+    assert_eq!((settings.per_worker_task_queue_size, settings.heartbeat_interval_seconds), (5, 3));
+    assert_eq!((settings.task_timeout_seconds, settings.death_timeout_seconds), (9, 11));
+}
+
+#[test]
+fn every_mistake_of_a_file_is_named_with_its_line_and_remedy() {
+    let file = File::new(
+        "[cluster]\n\
+         scheduler_address = \"127.0.0.1:6378\"\n\
+         num_of_worker = 8\n\
+         num_of_workers = \"eight\"\n\
+         per_worker_capabilities = \"gpu=two\"\n\
+         task_timeout_seconds = -5\n\
+         heartbeat_interval_seconds = 0\n\
+         isolation = \"thread\"\n\
+         banana = 1\n\
+         logging_level = \"LOUD\"\n\
+         logging_paths = \"/dev/stdout\"\n\
+         worker_names = \"a,b\"\n\
+         preload = \"no colon\"\n\
+         [cluster.grants]\n\
+         clocks = true\n\
+         [[cluster.grants.directories]]\n\
+         host_path = \"/\"\n\
+         [clustre]\n\
+         [garage]\n",
+    );
+    let text = mistakes::<ClusterSettings>(&file.flag());
+    for expected in [
+        "deploy.toml:2: [cluster] scheduler_address",
+        "deploy.toml:3: [cluster] has no key `num_of_worker`; did you mean `num_of_workers`?",
+        "deploy.toml:4: [cluster] num_of_workers: invalid type: string \"eight\"",
+        "deploy.toml:5: [cluster] per_worker_capabilities: capability `gpu`: `two` is not an integer",
+        "deploy.toml:6: [cluster] task_timeout_seconds",
+        "deploy.toml:7: [cluster] heartbeat_interval_seconds: must be positive",
+        "deploy.toml:8: [cluster] isolation: `thread` is not one of task, processor",
+        "deploy.toml:9: [cluster] has no key `banana`",
+        "deploy.toml:10: [cluster] logging_level: `LOUD` is not one of DEBUG",
+        "deploy.toml:11: [cluster] logging_paths: invalid type",
+        "deploy.toml:12: [cluster] worker_names: 2 names for",
+        "deploy.toml:13: [cluster] preload",
+        "deploy.toml:15: [cluster] grants: unknown field `clocks`",
+        "deploy.toml:18: there is no section [clustre]; did you mean [cluster]?",
+    ] {
+        assert!(text.contains(expected), "missing {expected:?} in:\n{text}");
+    }
+    assert!(!text.contains("garage"), "an unknown section is only a warning:\n{text}");
+}
+
+#[test]
+fn broken_toml_a_missing_file_and_a_missing_address_are_clear() {
+    let file = File::new("[scheduler]\nscheduler_address = \n");
+    assert!(mistakes::<SchedulerSettings>(&file.flag()).contains("deploy.toml:2: not valid TOML"));
+    assert!(mistakes::<SchedulerSettings>("--config /nowhere/x.toml").contains("`/nowhere/x.toml`"));
+    let text = mistakes::<ClusterSettings>("");
+    assert!(text.contains("`scheduler_address`") && text.contains("[cluster]"), "{text}");
+    let file = File::new("num_of_workers = 3\n[cluster]\n");
+    assert!(mistakes::<ClusterSettings>(&file.flag()).contains("deploy.toml:1: `num_of_workers` stands outside"));
+    let file = File::new("[garage]\ncars = 2\n[scheduler]\nscheduler_address='tcp://a:1'\n");
+    assert_eq!(load::<SchedulerSettings>(arguments(&file.flag())).expect("loads").warnings.len(), 1);
+}
+
+#[test]
+fn a_mistyped_flag_is_named_as_a_flag() {
+    assert!(mistakes::<ClusterSettings>("tcp://a:1 -n 0").contains("--num-of-workers: must be positive"));
+    assert!(mistakes::<ClusterSettings>("a:1").contains("a:1"));
+    assert!(mistakes::<ClusterSettings>("tcp://a:1 --num-of-worker 3").contains("--num-of-workers"));
+    assert!(mistakes::<SchedulerSettings>("-lp x tcp://a:1").contains("is an address, not a path"));
+}
+
+#[test]
+fn grants_are_read_from_the_file() {
+    let file = File::new(
+        "[cluster]\nscheduler_address='tcp://a:1'\n[cluster.grants]\nenvironment=['A=b']\nclock=false\n\
+         [[cluster.grants.directories]]\nhost_path='/'\nguest_path='data'\naccess='read-write'\n",
+    );
+    let grants = cluster(&file.flag()).grants.resolve();
+    assert_eq!(grants.environment, [("A".to_owned(), "b".to_owned())]);
+    assert!(!grants.clock && grants.random);
+    assert_eq!(grants.directories[0].access, scaler_sandbox::Access::ReadWrite);
+}
+
+#[test]
+fn help_shows_every_key_default_and_short_flag() {
+    let Err(ConfigError::CommandLine(help)) = load::<SchedulerSettings>(arguments("-h")) else { panic!("no help") };
+    let text = help.to_string();
+    for expected in ["-osa", "--object-storage-address", "[default: 60]", "-p", "[scheduler]", "scheduler port + 2"] {
+        assert!(text.contains(expected), "{expected} is not in:\n{text}");
+    }
+}
