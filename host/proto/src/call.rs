@@ -238,5 +238,13 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
+impl std::str::FromStr for Call {
+    type Err = CallError;
+
+    fn from_str(text: &str) -> Result<Self, CallError> {
+        Self::parse(text)
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use scaler_net::Address;
-use scaler_proto::capability::Capabilities;
+use scaler_proto::{call::Call, capability::Capabilities};
 use serde::Deserialize;
 
 use super::{
@@ -152,7 +152,7 @@ pub struct ClusterSettings {
     /// Call that each processor makes before its first task: "module.path:function(args, key=value)"
     #[arg(long, value_name = "CALL")]
     #[serde(default, deserialize_with = "text::optional")]
-    pub preload: Option<String>,
+    pub preload: Option<Call>,
     /// Wall-clock limit of the preload call
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub preload_timeout_seconds: u64,

@@ -53,7 +53,8 @@ fn the_seeds_example_loads_unchanged_for_all_its_commands() {
 fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!(cluster(&format!("--config {EXAMPLE} --num-of-workers 12")).num_of_workers, 12);
     // Also when what was typed is the default.
-    let file = File::new("[cluster]\nscheduler_address='tcp://a:1'\nheartbeat_interval_seconds=7\nlogging_paths=['x','y']\n");
+    let file =
+        File::new("[cluster]\nscheduler_address='tcp://a:1'\nheartbeat_interval_seconds=7\nlogging_paths=['x','y']\n");
     assert_eq!(cluster(&file.flag()).heartbeat_interval_seconds, 7);
     assert_eq!(cluster(&format!("{} -his 2", file.flag())).heartbeat_interval_seconds, 2);
     assert_eq!(cluster(&format!("{} -lp z", file.flag())).logging_paths, [PathBuf::from("z")]);
