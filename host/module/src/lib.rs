@@ -1,15 +1,19 @@
 //! What a component exports, read without an engine, and the binding of arguments to it.
 //!
 //! [`Module::read`] takes bytes from anyone and does bounded work on them. [`Signature::bind`] turns what people write
-//! (names, in either spelling, with defaults) into the positional MessagePack that travels and that the sandbox copies into guest memory;
-//! [`Type::decode`] turns positional results back into named values.
+//! (names, in either spelling, with defaults) into the positional MessagePack that travels and that the sandbox copies
+//! into guest memory; [`Signature::decode_returned`] turns results back into values with names.
 
+mod annotations;
 mod bind;
 mod decode;
+mod misfit;
 mod read;
+mod sections;
 mod types;
 
 pub use bind::BindError;
 pub use decode::DecodeError;
-pub use read::{Function, Import, Module, ReadError, Uncallable};
-pub use types::{Case, Field, Parameter, Signature, SignatureError, Type};
+pub use misfit::Problem;
+pub use read::{Function, Import, MODULE_BYTES_MAX, Module, ReadError, Uncallable};
+pub use types::{Case, Field, Parameter, SIGNATURE_BYTES_MAX, Signature, SignatureError, Type};
