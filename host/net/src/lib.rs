@@ -5,8 +5,13 @@
 //! never used again: the dialing end opens a fresh socket for every connection, so nothing stale reaches a later one.
 
 mod address;
+mod bound;
+mod dialed;
 mod link;
 pub mod objects;
+mod socket;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 pub use address::{Address, AddressError};

@@ -1,10 +1,13 @@
 //! One end of the control plane.
 
-use std::time::Duration;
+use std::{
+    os::fd::BorrowedFd,
+    time::{Duration, Instant},
+};
 
 use scaler_proto::{ids::PeerId, wire::Frames};
 
-use crate::Address;
+use crate::{Address, bound::Bound, dialed::Dialed, socket::Wire};
 
 /// Limits and intervals of a link; the defaults are right for everything but tests.
 #[derive(Clone, Debug)]
@@ -90,49 +93,95 @@ pub enum NetError {
 }
 
 /// One end of the control plane: many peers when bound, one when dialed. Stays on the thread that made it.
-pub struct Link {}
+pub struct Link {
+    end: End,
+}
+
+enum End {
+    Bound(Bound),
+    Dialed(Dialed),
+}
 
 impl Link {
     /// Listens. Port 0 becomes a real port, see [`Self::local_address`].
-    pub fn bind(_address: &Address, _options: &Options) -> Result<Self, NetError> {
-        todo!()
+    pub fn bind(address: &Address, options: &Options) -> Result<Self, NetError> {
+        Bound::new(address, options).map(|bound| Self { end: End::Bound(bound) })
     }
 
     /// Connects, and connects again after every loss, until dropped. Never fails at once: the address may be dialed
     /// before anybody listens there.
     #[must_use]
-    pub fn dial(_address: &Address, _options: &Options) -> Self {
-        todo!()
+    pub fn dial(address: &Address, options: &Options) -> Self {
+        Self { end: End::Dialed(Dialed::new(address, options)) }
     }
 
     /// Where a bound link really listens (or what a dialed one dials).
     #[must_use]
     pub fn local_address(&self) -> &Address {
-        todo!()
+        match &self.end {
+            End::Bound(bound) => bound.address(),
+            End::Dialed(dialed) => dialed.address(),
+        }
     }
 
     /// Sends a message, or queues it for its peer. Never blocks.
-    pub fn send(&mut self, _peer: PeerId, _frames: Frames) -> Result<(), SendError> {
-        todo!()
+    pub fn send(&mut self, peer: PeerId, frames: Frames) -> Result<(), SendError> {
+        match &mut self.end {
+            End::Bound(bound) => bound.send(peer, frames),
+            End::Dialed(dialed) => dialed.send(peer, frames),
+        }
     }
 
-    /// Takes what has arrived, up to about `max_messages` and `max_bytes`, and does the link's housekeeping. Never blocks.
-    pub fn drain(&mut self, _events: &mut Vec<Event>, _max_messages: usize, _max_bytes: usize) -> Result<(), NetError> {
-        todo!()
+    /// Takes what has arrived, up to about `max_messages` and `max_bytes`, and does the link's housekeeping (dialing,
+    /// sending what waits). Never blocks. Call it after every [`crate::wait`].
+    pub fn drain(&mut self, events: &mut Vec<Event>, max_messages: usize, max_bytes: usize) -> Result<(), NetError> {
+        match &mut self.end {
+            End::Bound(bound) => bound.drain(events, max_messages, max_bytes),
+            End::Dialed(dialed) => dialed.drain(events, max_messages, max_bytes),
+        }
     }
 
     /// Dialed links: gives up the connection and dials a fresh one. `Down` and later `Up` follow.
     pub fn redial(&mut self) {
-        todo!()
+        if let End::Dialed(dialed) = &mut self.end {
+            dialed.redial();
+        }
     }
 
-    /// Bound links: nothing of this peer is delivered or kept any more, no `Down` follows.
-    pub fn forget(&mut self, _peer: PeerId) {
-        todo!()
+    /// Bound links: nothing of this peer is delivered or kept any more, and no `Down` follows.
+    pub fn forget(&mut self, peer: PeerId) {
+        if let End::Bound(bound) = &mut self.end {
+            bound.forget(peer);
+        }
     }
 
     /// Ends the link, but gives what was sent (a goodbye) up to `flush_max` to leave.
-    pub fn close(self, _flush_max: Duration) {
-        todo!()
+    pub fn close(self, flush_max: Duration) {
+        match self.end {
+            End::Bound(bound) => bound.close(flush_max),
+            End::Dialed(dialed) => dialed.close(flush_max),
+        }
+    }
+
+    pub(crate) fn is_ready(&self, now: Instant) -> bool {
+        match &self.end {
+            End::Bound(bound) => bound.is_ready(now),
+            End::Dialed(dialed) => dialed.is_ready(now),
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match &self.end {
+            End::Bound(bound) => bound.deadline(),
+            End::Dialed(dialed) => dialed.deadline(),
+        }
+    }
+
+    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let wire = match &self.end {
+            End::Bound(bound) => Some(bound.wire()),
+            End::Dialed(dialed) => dialed.wire(),
+        };
+        wire.into_iter().flat_map(Wire::fds)
     }
 }
