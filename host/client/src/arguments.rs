@@ -1,10 +1,11 @@
 //! What a call is given: any Rust value that serde can write, names and positions, or bytes bound before.
 
-use scaler_proto::{
-    ids::FunctionId,
-    value::{Value, ValueError},
-};
+use std::sync::Arc;
+
+use scaler_proto::value::{Value, ValueError};
 use serde::Serialize;
+
+use crate::function::Version;
 
 /// Arguments by position and by name.
 ///
@@ -20,8 +21,7 @@ pub struct Arguments {
 /// Arguments that were bound to one function, ready to be sent; see [`crate::Function::bind`].
 #[derive(Clone, Debug)]
 pub struct BoundArguments {
-    pub(crate) registration: u64,
-    pub(crate) function: FunctionId,
+    pub(crate) version: Arc<Version>,
     pub(crate) bytes: Vec<u8>,
 }
 

@@ -3,6 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use scaler_proto::{
+    call::Call,
     ids::{ClientId, TaskId},
     message::TaskStats,
     value::Value,
@@ -11,8 +12,8 @@ use scaler_proto::{
 use serde::de::DeserializeOwned;
 
 use crate::{
-    ClientBuilder, Error, Function, FunctionOptions, IntoArguments, MapOptions, ModuleOptions, PipeReceiver,
-    PipeSender, SubmitOptions,
+    BoundArguments, ClientBuilder, Error, Function, FunctionOptions, Input, IntoArguments, IteratorInput, MapOptions,
+    ModuleOptions, PipeItem, PipeReceiver, PipeSender, SubmitOptions, park::block_on,
 };
 
 /// See [`crate::Client`].
@@ -38,8 +39,8 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// As [`ClientBuilder::connect`].
-    pub fn connect_blocking(self, _address: &str) -> Result<Client, Error> {
-        todo!()
+    pub fn connect_blocking(self, address: &str) -> Result<Client, Error> {
+        Ok(Client { inner: block_on(self.connect(address))? })
     }
 }
 
@@ -75,8 +76,8 @@ impl Client {
     ///
     /// # Errors
     /// As there.
-    pub fn function_with(&self, _target: &str, _options: &FunctionOptions) -> Result<Function, Error> {
-        todo!()
+    pub fn function_with(&self, target: &str, options: &FunctionOptions) -> Result<Function, Error> {
+        block_on(self.inner.function_with(target, options))
     }
 
     /// See [`crate::Client::submit`].
@@ -100,6 +101,14 @@ impl Client {
         Ok(TaskFuture { inner: self.inner.submit_with(function, arguments, options)? })
     }
 
+    /// See [`crate::Client::submit_bound`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn submit_bound(&self, arguments: BoundArguments, options: &SubmitOptions) -> Result<TaskFuture, Error> {
+        Ok(TaskFuture { inner: self.inner.submit_bound(arguments, options)? })
+    }
+
     /// See [`crate::Client::call`].
     ///
     /// # Errors
@@ -116,8 +125,16 @@ impl Client {
         Ok(TaskFuture { inner: self.inner.call_with(call, options)? })
     }
 
+    /// See [`crate::Client::submit_call`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn submit_call(&self, call: Call, options: &SubmitOptions) -> Result<TaskFuture, Error> {
+        Ok(TaskFuture { inner: self.inner.submit_call(call, options)? })
+    }
+
     /// See [`crate::Client::map`].
-    pub fn map<I>(&self, function: &Function, input: I, options: MapOptions) -> MapIterator<I::IntoIter>
+    pub fn map<I>(&self, function: &Function, input: I, options: MapOptions) -> MapIterator<IteratorInput<I::IntoIter>>
     where
         I: IntoIterator,
         I::Item: IntoArguments,
@@ -127,24 +144,24 @@ impl Client {
 
     /// See [`crate::Client::pipe`].
     #[must_use]
-    pub fn pipe(&self, function: &Function, options: MapOptions) -> (PipeSender, PipeReceiver) {
-        self.inner.pipe(function, options)
+    pub fn pipe(&self, options: MapOptions) -> (PipeSender, PipeReceiver) {
+        self.inner.pipe(options)
     }
 
     /// See [`crate::Client::register_module`].
     ///
     /// # Errors
     /// As there.
-    pub fn register_module(&self, _path: impl AsRef<Path>, _options: &ModuleOptions) -> Result<(), Error> {
-        todo!()
+    pub fn register_module(&self, path: impl AsRef<Path>, options: &ModuleOptions) -> Result<(), Error> {
+        block_on(self.inner.register_module(path, options))
     }
 
     /// See [`crate::Client::register_module_bytes`].
     ///
     /// # Errors
     /// As there.
-    pub fn register_module_bytes(&self, _bytes: Vec<u8>, _options: &ModuleOptions) -> Result<(), Error> {
-        todo!()
+    pub fn register_module_bytes(&self, name: &str, bytes: Vec<u8>, options: &ModuleOptions) -> Result<(), Error> {
+        block_on(self.inner.register_module_bytes(name, bytes, options))
     }
 
     /// See [`crate::Client::status`].
@@ -152,7 +169,7 @@ impl Client {
     /// # Errors
     /// As there.
     pub fn status(&self) -> Result<View, Error> {
-        todo!()
+        block_on(self.inner.status())
     }
 
     /// See [`crate::Client::shutdown`].
@@ -160,12 +177,12 @@ impl Client {
     /// # Errors
     /// As there.
     pub fn shutdown(&self) -> Result<(), Error> {
-        todo!()
+        block_on(self.inner.shutdown())
     }
 
     /// See [`crate::Client::disconnect`].
     pub fn disconnect(&self) {
-        todo!()
+        block_on(self.inner.disconnect());
     }
 }
 
@@ -198,45 +215,49 @@ impl TaskFuture {
     ///
     /// # Errors
     /// As there.
-    pub fn result<T: DeserializeOwned>(self) -> Result<T, Error> {
-        todo!()
+    pub fn result<T: DeserializeOwned>(mut self) -> Result<T, Error> {
+        self.inner.result_blocking(None)
     }
 
     /// See [`crate::TaskFuture::result_timeout`].
     ///
     /// # Errors
     /// As there.
-    pub fn result_timeout<T: DeserializeOwned>(&mut self, _timeout: Duration) -> Result<T, Error> {
-        todo!()
+    pub fn result_timeout<T: DeserializeOwned>(&mut self, timeout: Duration) -> Result<T, Error> {
+        self.inner.result_blocking(Some(timeout))
     }
 
     /// See [`crate::TaskFuture::value`].
     ///
     /// # Errors
     /// As there.
-    pub fn value(self) -> Result<Value, Error> {
-        todo!()
+    pub fn value(mut self) -> Result<Value, Error> {
+        self.inner.value_blocking()
     }
 
     /// See [`crate::TaskFuture::cancel`].
     pub fn cancel(&mut self) -> bool {
-        todo!()
+        block_on(self.inner.cancel())
     }
 }
 
-impl<I> MapIterator<I> {
+impl<I: Input> MapIterator<I> {
     /// The next result as a Rust type; `None` at the end.
     pub fn next_as<T: DeserializeOwned>(&mut self) -> Option<Result<T, Error>> {
-        todo!()
+        self.next_item().map(|item| item.result())
+    }
+
+    /// The next result with all that is known about its task; `None` at the end.
+    pub fn next_item(&mut self) -> Option<PipeItem> {
+        block_on(self.inner.next_item())
     }
 }
 
-impl<I> Iterator for MapIterator<I> {
+impl<I: Input> Iterator for MapIterator<I> {
     type Item = Result<Value, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let _ = &self.inner;
-        todo!()
+        self.next_item().map(|item| item.value())
     }
 }
 
@@ -244,6 +265,6 @@ impl<I> Iterator for MapIterator<I> {
 ///
 /// # Errors
 /// As there.
-pub fn status(_address: &str, _timeout: Duration) -> Result<View, Error> {
-    todo!()
+pub fn status(address: &str, timeout: Duration) -> Result<View, Error> {
+    block_on(crate::status(address, timeout))
 }

@@ -1,18 +1,48 @@
 //! The client: one connection to one scheduler.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fmt,
+    hash::{BuildHasher, Hasher, RandomState},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 
 use futures_core::Stream;
-use scaler_proto::{ids::ClientId, view::View};
+use scaler_module::Module;
+use scaler_net::{Address, Waker};
+use scaler_proto::{
+    call::{self, Call},
+    client::ClientConfig,
+    ids::{ClientId, ObjectId},
+    message::{RegisterModule, Role},
+    view::View,
+};
+use tokio::sync::oneshot;
 
 use crate::{
-    Error, Function, FunctionOptions, IntoArguments, MapOptions, MapStream, ModuleOptions, PipeReceiver, PipeSender,
-    SubmitOptions, TaskFuture,
+    BoundArguments, Error, Function, FunctionOptions, IntoArguments, MapOptions, MapStream, ModuleOptions,
+    PipeReceiver, PipeSender, SubmitOptions, TaskFuture,
+    completion::Cell,
+    driver,
+    map::{IteratorInput, StreamInput},
+    pipe::{self, PipeShared},
+    queue::{Command, Queue, Target},
+    transfer::Transfer,
 };
 
 /// A connection to a scheduler. Cheap to clone; the last clone that is dropped disconnects.
-#[derive(Clone, Debug)]
-pub struct Client {}
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    queue: Arc<Queue>,
+    transfer: Arc<Transfer>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
 
 /// Settings of a connection; see [`Client::builder`].
 #[derive(Clone, Debug)]
@@ -22,6 +52,7 @@ pub struct ClientBuilder {
     timeout: Duration,
     connect_timeout: Duration,
     heartbeat: Duration,
+    role: Role,
 }
 
 impl ClientBuilder {
@@ -53,8 +84,30 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// When the address cannot be used or no scheduler answers in time.
-    pub async fn connect(self, _address: &str) -> Result<Client, Error> {
-        todo!()
+    pub async fn connect(self, address: &str) -> Result<Client, Error> {
+        let address: Address = address.parse()?;
+        // Random enough to be unique: the hasher's keys come from the system.
+        let id = ClientId(RandomState::new().build_hasher().finish());
+        let waker = Waker::new()?;
+        let queue = Arc::new(Queue::new(id, address.to_string(), waker));
+        let transfer = Arc::new(Transfer::new(id));
+        let config = ClientConfig {
+            id,
+            name: self.name.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned()),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            role: self.role,
+            connect_timeout_ms: milliseconds(self.connect_timeout),
+            timeout_ms: milliseconds(self.timeout),
+            heartbeat_ms: milliseconds(self.heartbeat),
+        };
+        let (connected, answer) = oneshot::channel();
+        let thread = driver::start(config, &address, Arc::clone(&queue), Arc::clone(&transfer), connected)
+            .map_err(|source| Error::Thread { source })?;
+        let client = Client { inner: Arc::new(Inner { queue, transfer, thread: Mutex::new(Some(thread)) }) };
+        match answer.await {
+            Ok(result) => result.map(|()| client),
+            Err(_) => Err(client.inner.queue.error()),
+        }
     }
 }
 
@@ -66,6 +119,7 @@ impl Client {
             timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(5),
             heartbeat: Duration::from_secs(2),
+            role: Role::Client,
         }
     }
 
@@ -80,7 +134,7 @@ impl Client {
     /// The session's id, as in views and logs.
     #[must_use]
     pub fn id(&self) -> ClientId {
-        todo!()
+        self.inner.queue.client
     }
 
     /// Looks up `module.path:function`. While no cluster is connected this waits.
@@ -95,8 +149,13 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::function`]; [`Error::NoCluster`] when the time is over.
-    pub async fn function_with(&self, _target: &str, _options: &FunctionOptions) -> Result<Function, Error> {
-        todo!()
+    pub async fn function_with(&self, target: &str, options: &FunctionOptions) -> Result<Function, Error> {
+        let (module, function) = call::parse_target(target)?;
+        let target = Target { module, function, capabilities: options.capabilities.clone() };
+        let deadline = options.timeout.and_then(|timeout| Some((Instant::now().checked_add(timeout)?, timeout)));
+        let (reply, answer) = oneshot::channel();
+        self.inner.queue.push(Command::Register { target, deadline, reply })?;
+        answer.await.unwrap_or_else(|_| Err(self.inner.queue.error()))
     }
 
     /// Submits a call.
@@ -113,11 +172,23 @@ impl Client {
     /// As [`Client::submit`].
     pub fn submit_with(
         &self,
-        _function: &Function,
-        _arguments: impl IntoArguments,
-        _options: &SubmitOptions,
+        function: &Function,
+        arguments: impl IntoArguments,
+        options: &SubmitOptions,
     ) -> Result<TaskFuture, Error> {
-        todo!()
+        self.submit_bound(function.bind(arguments)?, options)
+    }
+
+    /// Submits a call whose arguments were bound before, see [`Function::bind`].
+    ///
+    /// # Errors
+    /// When the client is disconnected.
+    pub fn submit_bound(&self, arguments: BoundArguments, options: &SubmitOptions) -> Result<TaskFuture, Error> {
+        let version = Arc::clone(&arguments.version);
+        let cell = Arc::new(Cell::new(self.inner.queue.next_number(), Some(version)));
+        let options = options.clone();
+        self.inner.queue.push(Command::Submit { arguments, options, cell: Arc::clone(&cell) })?;
+        Ok(self.future(cell))
     }
 
     /// Submits a call in the grammar of the command line: `module.path:function('x', y=1)`. The function is looked up
@@ -133,49 +204,102 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::call`].
-    pub fn call_with(&self, _call: &str, _options: &SubmitOptions) -> Result<TaskFuture, Error> {
-        todo!()
+    pub fn call_with(&self, call: &str, options: &SubmitOptions) -> Result<TaskFuture, Error> {
+        self.submit_call(Call::parse(call)?, options)
+    }
+
+    /// As [`Client::call_with`], for a call that was parsed (or made) before.
+    ///
+    /// # Errors
+    /// When the client is disconnected.
+    pub fn submit_call(&self, call: Call, options: &SubmitOptions) -> Result<TaskFuture, Error> {
+        let cell = Arc::new(Cell::new(self.inner.queue.next_number(), None));
+        let options = options.clone();
+        self.inner.queue.push(Command::Call { call, options, cell: Arc::clone(&cell) })?;
+        Ok(self.future(cell))
     }
 
     /// Calls a function for each element. The input is drawn as results are taken, so memory is bounded by the options'
     /// window. An element whose arguments do not fit gives an error in its place.
-    pub fn map<I>(&self, _function: &Function, _input: I, _options: MapOptions) -> MapStream<I::IntoIter>
+    pub fn map<I>(&self, function: &Function, input: I, options: MapOptions) -> MapStream<IteratorInput<I::IntoIter>>
     where
         I: IntoIterator,
         I::Item: IntoArguments,
     {
-        todo!()
+        MapStream::new(IteratorInput(input.into_iter()), function.clone(), self.pipe(options))
     }
 
     /// As [`Client::map`] over a stream.
-    pub fn map_stream<S>(&self, _function: &Function, _input: S, _options: MapOptions) -> MapStream<S>
+    pub fn map_stream<S>(&self, function: &Function, input: S, options: MapOptions) -> MapStream<StreamInput<S>>
     where
         S: Stream,
         S::Item: IntoArguments,
     {
-        todo!()
+        MapStream::new(StreamInput(Box::pin(input)), function.clone(), self.pipe(options))
     }
 
-    /// A pipe for many calls of a function whose input and output are on different threads or of unknown length.
+    /// A pipe for many bound calls whose input and output are on different threads or of unknown length.
     #[must_use]
-    pub fn pipe(&self, _function: &Function, _options: MapOptions) -> (PipeSender, PipeReceiver) {
-        todo!()
+    pub fn pipe(&self, options: MapOptions) -> (PipeSender, PipeReceiver) {
+        let (queue, transfer) = (Arc::clone(&self.inner.queue), Arc::clone(&self.inner.transfer));
+        pipe::pipe(PipeShared::new(queue, transfer, options))
     }
 
     /// Registers a module file for this client's session; its functions are then found before the clusters' own.
     ///
     /// # Errors
     /// When the file cannot be read or is no component, its preload call does not parse, or the storage does not take it.
-    pub async fn register_module(&self, _path: impl AsRef<Path>, _options: &ModuleOptions) -> Result<(), Error> {
-        todo!()
+    pub async fn register_module(&self, path: impl AsRef<Path>, options: &ModuleOptions) -> Result<(), Error> {
+        let path = path.as_ref().to_owned();
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().replace('-', "_")).unwrap_or_default();
+        let name = options.name.clone().unwrap_or(stem);
+        let read = move || std::fs::read(&path).map_err(|source| Error::File { path, source });
+        self.register_read(name, options, read).await
     }
 
-    /// As [`Client::register_module`] with bytes; the options must have a name.
+    /// As [`Client::register_module`] with bytes, called by `name`.
     ///
     /// # Errors
     /// As [`Client::register_module`].
-    pub async fn register_module_bytes(&self, _bytes: Vec<u8>, _options: &ModuleOptions) -> Result<(), Error> {
-        todo!()
+    pub async fn register_module_bytes(
+        &self,
+        name: &str,
+        bytes: Vec<u8>,
+        options: &ModuleOptions,
+    ) -> Result<(), Error> {
+        let name = options.name.clone().unwrap_or_else(|| name.to_owned());
+        self.register_read(name, options, move || Ok(bytes)).await
+    }
+
+    async fn register_read(
+        &self,
+        name: String,
+        options: &ModuleOptions,
+        read: impl FnOnce() -> Result<Vec<u8>, Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let preload = options.preload.as_deref().map(Call::parse).transpose()?.map(|call| call.to_string());
+        let (reply, answer) = oneshot::channel();
+        self.inner.transfer.run(move || {
+            let parsed = read().and_then(|bytes| {
+                let module = Module::read(&bytes).map_err(|source| Error::Module { name: name.clone(), source })?;
+                Ok((module.info(name, preload), bytes))
+            });
+            // The caller may have gone away.
+            let _ = reply.send(parsed);
+        });
+        let (module, bytes) = answer.await.unwrap_or_else(|_| Err(self.inner.queue.error()))?;
+        let (object, bytes) = (ObjectId::module(module.identity.hash), Arc::new(bytes));
+        let (reply, answer) = oneshot::channel();
+        self.inner.transfer.put(object, Arc::clone(&bytes), move |result| {
+            let _ = reply.send(result);
+        });
+        match answer.await {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => return Err(Error::Object { object, reason }),
+            Err(_) => return Err(self.inner.queue.error()),
+        }
+        let module = RegisterModule { module, size_bytes: bytes.len() as u64 };
+        self.inner.queue.push(Command::Module { module, bytes })
     }
 
     /// A picture of the cluster.
@@ -183,7 +307,9 @@ impl Client {
     /// # Errors
     /// When the client is or gets disconnected.
     pub async fn status(&self) -> Result<View, Error> {
-        todo!()
+        let (reply, answer) = oneshot::channel();
+        self.inner.queue.push(Command::Query(reply))?;
+        answer.await.map_err(|_| self.inner.queue.error())
     }
 
     /// Ends the scheduler and all its clusters, and disconnects.
@@ -191,12 +317,43 @@ impl Client {
     /// # Errors
     /// [`Error::ShutdownRefused`] when the scheduler is protected; the client stays connected.
     pub async fn shutdown(&self) -> Result<(), Error> {
-        todo!()
+        let (reply, answer) = oneshot::channel();
+        self.inner.queue.push(Command::Shutdown(reply))?;
+        answer.await.unwrap_or_else(|_| Err(self.inner.queue.error()))
     }
 
-    /// Cancels what is under way and leaves. Does nothing the second time.
+    /// Cancels what is under way and leaves; blocks for a moment at most. Does nothing the second time.
     pub async fn disconnect(&self) {
-        todo!()
+        self.inner.leave();
+    }
+
+    fn future(&self, cell: Arc<Cell>) -> TaskFuture {
+        TaskFuture::new(cell, Arc::clone(&self.inner.queue), Arc::clone(&self.inner.transfer))
+    }
+}
+
+impl Inner {
+    fn leave(&self) {
+        // Refused when the session is over already.
+        let _ = self.queue.push(Command::Leave);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the connection's thread panicked; please report this");
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("id", &self.id()).field("address", &self.inner.queue.address).finish()
     }
 }
 
@@ -204,6 +361,12 @@ impl Client {
 ///
 /// # Errors
 /// When the address cannot be used or no scheduler answers in time.
-pub async fn status(_address: &str, _timeout: Duration) -> Result<View, Error> {
-    todo!()
+pub async fn status(address: &str, timeout: Duration) -> Result<View, Error> {
+    let mut builder = Client::builder().connect_timeout(timeout).timeout(timeout);
+    builder.role = Role::Monitor;
+    builder.connect(address).await?.status().await
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
 }

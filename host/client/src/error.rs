@@ -3,12 +3,13 @@
 use std::{path::PathBuf, time::Duration};
 
 use scaler_module::{BindError, DecodeError, ReadError};
+use scaler_net::{AddressError, NetError};
 use scaler_proto::{
     call::CallError,
     capability::CapabilityError,
     client::Closed,
     ids::{ObjectId, TaskId},
-    message::{FailureKind, TaskStats},
+    message::{FailureKind, RegisterErrorKind, TaskStats},
     value::{Value, ValueError},
 };
 
@@ -17,13 +18,8 @@ use scaler_proto::{
 #[non_exhaustive]
 pub enum Error {
     /// An address that cannot be used.
-    #[error("{address}: {reason}")]
-    Address {
-        /// As given.
-        address: String,
-        /// Why, and what to write.
-        reason: String,
-    },
+    #[error(transparent)]
+    Address(#[from] AddressError),
     /// No scheduler answered at the address in time.
     #[error("cannot reach a scheduler at {address} within {waited:?}")]
     Unreachable {
@@ -144,12 +140,15 @@ pub enum Error {
         /// Why.
         source: ReadError,
     },
-    /// The machine refused a thread or a socket.
-    #[error("cannot start the client: {source}")]
-    Start {
+    /// The machine refused a thread.
+    #[error("cannot start the client's thread: {source}")]
+    Thread {
         /// Why.
         source: std::io::Error,
     },
+    /// The machine refused a file descriptor.
+    #[error(transparent)]
+    Net(#[from] NetError),
 }
 
 /// A task that ended without a result: what happened, and where.
@@ -179,7 +178,7 @@ impl Error {
             self,
             Self::Call(_)
                 | Self::Capabilities(_)
-                | Self::Address { .. }
+                | Self::Address(_)
                 | Self::UnknownModule { .. }
                 | Self::UnknownFunction { .. }
                 | Self::Ambiguous { .. }
@@ -188,6 +187,14 @@ impl Error {
                 | Self::Module { .. }
                 | Self::File { .. }
         )
+    }
+
+    pub(crate) fn not_registered(kind: RegisterErrorKind, message: String) -> Self {
+        match kind {
+            RegisterErrorKind::UnknownModule => Self::UnknownModule { message },
+            RegisterErrorKind::UnknownFunction => Self::UnknownFunction { message },
+            RegisterErrorKind::Ambiguous | RegisterErrorKind::Conflict => Self::Ambiguous { message },
+        }
     }
 
     /// The task's failure, if it is one.

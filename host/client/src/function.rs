@@ -1,41 +1,109 @@
 //! A function that was looked up.
 
-use scaler_module::Signature;
-use scaler_proto::message::{Identity, Registered};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use scaler_module::{Signature, SignatureError};
+use scaler_proto::{
+    ids::FunctionId,
+    message::{Identity, Registered},
+    value::Value,
+};
 
 use crate::{BoundArguments, Error, IntoArguments};
 
 /// A function of a module, as the scheduler resolved it. Cheap to clone. When the module is rebuilt, the function
 /// follows: later calls are bound to the new signature.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Function {
-    _registered: Registered,
+    name: Arc<str>,
+    version: Arc<RwLock<Arc<Version>>>,
+}
+
+/// What a function was at one time.
+#[derive(Debug)]
+pub(crate) struct Version {
+    pub(crate) name: Arc<str>,
+    pub(crate) registration: u64,
+    /// Of the scheduler that gave the number.
+    pub(crate) epoch: u64,
+    pub(crate) function: FunctionId,
+    pub(crate) identity: Identity,
+    pub(crate) signature: Arc<Signature>,
+    pub(crate) signature_bytes: Vec<u8>,
+}
+
+impl Version {
+    pub(crate) fn new(name: Arc<str>, epoch: u64, registered: Registered) -> Result<Self, SignatureError> {
+        Ok(Self {
+            name,
+            registration: registered.request,
+            epoch,
+            function: registered.function,
+            identity: registered.identity,
+            signature: Arc::new(Signature::from_bytes(&registered.info.signature)?),
+            signature_bytes: registered.info.signature,
+        })
+    }
+
+    pub(crate) fn decode(&self, result: &[u8]) -> Result<Value, Error> {
+        self.signature
+            .decode_returned(result)
+            .map_err(|source| Error::Decode { function: self.name.to_string(), source })
+    }
 }
 
 impl Function {
+    pub(crate) fn new(version: Version) -> Self {
+        Self { name: Arc::clone(&version.name), version: Arc::new(RwLock::new(Arc::new(version))) }
+    }
+
+    pub(crate) fn version(&self) -> Arc<Version> {
+        Arc::clone(&self.version.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn replace(&self, version: Version) {
+        *self.version.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(version);
+    }
+
     /// `module.path:function`, as it was asked for.
     #[must_use]
     pub fn name(&self) -> &str {
-        todo!()
+        &self.name
     }
 
     /// Parameters with names, types and defaults, and the result. `describe()` of it is for people.
     #[must_use]
-    pub fn signature(&self) -> std::sync::Arc<Signature> {
-        todo!()
+    pub fn signature(&self) -> Arc<Signature> {
+        Arc::clone(&self.version().signature)
     }
 
     /// Which bytes it is in, and how they were prepared.
     #[must_use]
     pub fn identity(&self) -> Identity {
-        todo!()
+        self.version().identity.clone()
     }
 
     /// Binds arguments, for calls that are made more than once or on another thread.
     ///
     /// # Errors
     /// When they do not fit; the error names function, parameter and the place inside the value.
-    pub fn bind(&self, _arguments: impl IntoArguments) -> Result<BoundArguments, Error> {
-        todo!()
+    pub fn bind(&self, arguments: impl IntoArguments) -> Result<BoundArguments, Error> {
+        let version = self.version();
+        let arguments =
+            arguments.into_arguments().map_err(|source| Error::Value { function: self.name.to_string(), source })?;
+        let bytes = version
+            .signature
+            .bind(&arguments.positional, &arguments.named)
+            .map_err(|source| Error::Bind { function: self.name.to_string(), source })?;
+        Ok(BoundArguments { version, bytes })
+    }
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Function").field("name", &self.name).finish_non_exhaustive()
     }
 }

@@ -40,23 +40,30 @@
 mod arguments;
 pub mod blocking;
 mod client;
+mod completion;
+mod driver;
 mod error;
 mod function;
 mod future;
 mod map;
 mod options;
+mod park;
 mod pipe;
+mod queue;
+mod registry;
+mod transfer;
 
 pub use arguments::{Arguments, BoundArguments, IntoArguments};
 pub use client::{Client, ClientBuilder, status};
 pub use error::{Error, TaskError};
 pub use function::Function;
 pub use future::TaskFuture;
-pub use map::MapStream;
+pub use map::{Input, IteratorInput, MapStream, StreamInput};
 pub use options::{FunctionOptions, MapOptions, ModuleOptions, SubmitOptions};
 pub use pipe::{PipeItem, PipeReceiver, PipeSender};
 pub use scaler_module::Signature;
 pub use scaler_proto::{
+    call::Call,
     capability::Capabilities,
     ids::{ClientId, TaskId},
     message::{FailureKind, TaskStats},

@@ -215,6 +215,28 @@ impl ClientCore {
         }
     }
 
+    /// A packet arrived of a kind that this version does not know: only its numbers count.
+    pub fn skip(&mut self, now: Time, peer: PeerId, sequence: u64, ack: u64, out: &mut Vec<Effect>) {
+        if self.peer() != Some(peer) {
+            return;
+        }
+        match self.session.receive(sequence, ack) {
+            Receipt::Fresh => {
+                self.heard = self.heard.and(Some(now));
+                self.acknowledged();
+            }
+            Receipt::Repeated => {}
+            Receipt::Gap => self.redial("messages of the scheduler were lost", out),
+        }
+    }
+
+    /// Something arrived that cannot be read: the connection cannot be trusted any more.
+    pub fn garbled(&mut self, peer: PeerId, why: &str, out: &mut Vec<Effect>) {
+        if self.peer() == Some(peer) {
+            self.redial(why, out);
+        }
+    }
+
     /// Once per batch: expires, and sends what there is to send.
     pub fn tick(&mut self, now: Time, out: &mut Vec<Effect>) {
         if self.is_closed() {
@@ -298,7 +320,7 @@ impl ClientCore {
         self.modules.push(module);
     }
 
-    /// Takes a call. Numbers must rise from 1. Its one `Effect::Ended` comes out of a later `handle` or `tick`.
+    /// Takes a call. No number may be used twice. Its one `Effect::Ended` comes out of a later `handle` or `tick`.
     pub fn submit(&mut self, number: u64, call: Call) {
         let (tag, registration) = (call.tag, self.registrations.get_mut(&call.registration));
         let Some(registration) = registration.filter(|_| self.stage != Stage::Closed) else {
@@ -365,6 +387,12 @@ impl ClientCore {
     #[must_use]
     pub fn unfinished(&self) -> usize {
         self.tasks.len()
+    }
+
+    /// The numbers of the tasks that have not ended and whose [`Call::tag`] is wanted.
+    #[must_use]
+    pub fn unfinished_with(&self, mut wanted: impl FnMut(u64) -> bool) -> Vec<u64> {
+        self.tasks.iter().filter(|(_, task)| wanted(task.call.tag)).map(|(number, _)| *number).collect()
     }
 
     /// Whether the session is over.

@@ -1,0 +1,455 @@
+//! The thread that owns the connection: takes commands, drives the core, performs its effects, hands ends out in batches.
+
+use std::{
+    collections::BTreeMap,
+    os::fd::AsFd,
+    sync::Arc,
+    task::Waker,
+    thread,
+    time::{Duration, Instant},
+};
+
+use scaler_net::{Address, Event, Link, Options};
+use scaler_proto::{
+    client::{Call, ClientConfig, ClientCore, Closed, Effect},
+    ids::{ObjectId, PeerId, Time},
+    message::{FailureKind, INLINE_MAX, Outcome, TaskStats},
+    payload::Payload,
+    view::View,
+    wire::{self, Frames, WireError},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    BoundArguments, Error, SubmitOptions,
+    completion::{Cell, End},
+    function::Version,
+    pipe::{Completion, PipeShared},
+    queue::{Command, Queue},
+    registry::Registry,
+    transfer::Transfer,
+};
+
+/// Most messages and bytes that are taken from the link before the core's turn.
+const BATCH_MESSAGES_MAX: usize = 256;
+/// See [`BATCH_MESSAGES_MAX`].
+const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// How long a client that leaves waits for its last words to be sent.
+const FLUSH_MAX: Duration = Duration::from_millis(200);
+
+/// See [the module](self).
+pub(crate) struct Driver {
+    queue: Arc<Queue>,
+    transfer: Arc<Transfer>,
+    core: ClientCore,
+    link: Link,
+    started: Instant,
+    entries: Vec<Option<Entry>>,
+    free: Vec<usize>,
+    registry: Registry,
+    /// Modules of this client, to be stored again for a scheduler that does not know them.
+    modules: Vec<(ObjectId, Arc<Vec<u8>>)>,
+    requests: u64,
+    queries: BTreeMap<u64, oneshot::Sender<View>>,
+    shutdowns: BTreeMap<u64, oneshot::Sender<Result<(), Error>>>,
+    connected: Option<oneshot::Sender<Result<(), Error>>>,
+    closed: Option<Closed>,
+    /// Ends of this turn, by pipe.
+    completed: Vec<(Arc<PipeShared>, Vec<Completion>)>,
+    wakers: Vec<Waker>,
+    unwanted: Vec<ObjectId>,
+}
+
+/// A task that has not ended.
+struct Entry {
+    sink: Sink,
+    /// Arguments that go through the object storage.
+    large: Option<Arc<Vec<u8>>>,
+    /// They could not be stored.
+    put_failure: Option<String>,
+}
+
+enum Sink {
+    Future(Arc<Cell>),
+    Pipe { pipe: Arc<PipeShared>, slot: u32 },
+}
+
+/// Starts the thread. `connected` hears of the first connection, or why there is none.
+pub(crate) fn start(
+    config: ClientConfig,
+    address: &Address,
+    queue: Arc<Queue>,
+    transfer: Arc<Transfer>,
+    connected: oneshot::Sender<Result<(), Error>>,
+) -> std::io::Result<thread::JoinHandle<()>> {
+    let address = address.clone();
+    thread::Builder::new().name("scaler-client".to_owned()).spawn(move || {
+        let started = Instant::now();
+        let driver = Driver {
+            core: ClientCore::new(config, Time(0)),
+            link: Link::dial(&address, &Options::default()),
+            registry: Registry::new(Arc::clone(&queue)),
+            queue,
+            transfer,
+            started,
+            entries: Vec::new(),
+            free: Vec::new(),
+            modules: Vec::new(),
+            requests: 0,
+            queries: BTreeMap::new(),
+            shutdowns: BTreeMap::new(),
+            connected: Some(connected),
+            closed: None,
+            completed: Vec::new(),
+            wakers: Vec::new(),
+            unwanted: Vec::new(),
+        };
+        driver.run();
+    })
+}
+
+impl Driver {
+    fn run(mut self) {
+        let (mut commands, mut events, mut effects) = (Vec::new(), Vec::new(), Vec::new());
+        while self.closed.is_none() {
+            self.queue.take(&mut commands);
+            let mut idle = commands.is_empty();
+            for command in commands.drain(..) {
+                self.command(command, &mut effects);
+            }
+            if let Err(error) = self.link.drain(&mut events, BATCH_MESSAGES_MAX, BATCH_BYTES_MAX) {
+                tracing::error!(%error, "the connection to the scheduler cannot be read");
+            }
+            idle &= events.is_empty();
+            for event in events.drain(..) {
+                self.event(event, &mut effects);
+            }
+            self.registry.expire(Instant::now(), &mut self.core);
+            self.core.tick(self.now(), &mut effects);
+            idle &= effects.is_empty();
+            self.perform(&mut effects);
+            if idle && self.closed.is_none() {
+                self.wait();
+            }
+        }
+        self.finish();
+    }
+
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn wait(&mut self) {
+        let core = self.core.next_deadline().map(|time| self.started + Duration::from_nanos(time.0));
+        let deadline = [core, self.registry.next_deadline()].into_iter().flatten().min();
+        if let Err(error) = scaler_net::wait(&[&self.link], &[self.queue.waker().as_fd()], deadline) {
+            tracing::error!(%error, "waiting for the scheduler failed");
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.queue.waker().clear();
+    }
+
+    // --- commands
+
+    fn command(&mut self, command: Command, effects: &mut Vec<Effect>) {
+        match command {
+            Command::Submit { arguments, options, cell } => {
+                let number = cell.number;
+                self.submit(number, arguments, &options, Sink::Future(cell));
+            }
+            Command::Call { call, options, cell } => {
+                let ready = self.registry.call(call, options, cell, &mut self.core, &mut self.wakers);
+                if let Some((arguments, options, cell)) = ready {
+                    let number = cell.number;
+                    self.submit(number, arguments, &options, Sink::Future(cell));
+                }
+            }
+            Command::Pipe(pipe) => {
+                for outgoing in pipe.take_outgoing() {
+                    let sink = Sink::Pipe { pipe: Arc::clone(&pipe), slot: outgoing.slot };
+                    self.submit(self.queue.next_number(), outgoing.arguments, &pipe.options.submit, sink);
+                }
+            }
+            Command::ClosePipe(pipe) => self.cancel_pipe(&pipe),
+            Command::Register { target, deadline, reply } => {
+                self.registry.register(target, deadline, reply, &mut self.core);
+            }
+            Command::Cancel { number } => {
+                if let Some(cell) = self.registry.cancel(number, &mut self.core) {
+                    self.finish_cell(&cell, End::Lost(Closed::Left), TaskStats::default());
+                } else {
+                    self.core.cancel(number);
+                }
+            }
+            Command::Release(object) => self.core.release(object),
+            Command::Module { module, bytes } => {
+                self.modules.push((ObjectId::module(module.module.identity.hash), bytes));
+                self.core.register_module(module);
+            }
+            Command::Query(reply) => {
+                self.requests += 1;
+                self.queries.insert(self.requests, reply);
+                self.core.query(self.requests);
+            }
+            Command::Shutdown(reply) => {
+                self.requests += 1;
+                self.shutdowns.insert(self.requests, reply);
+                self.core.shutdown(self.requests);
+            }
+            Command::PutFailed { number, tag, reason } => self.put_failed(number, tag, reason),
+            Command::Leave => self.core.leave(self.now(), "the client disconnects", effects),
+        }
+    }
+
+    fn submit(&mut self, number: u64, arguments: BoundArguments, options: &SubmitOptions, sink: Sink) {
+        let BoundArguments { version, bytes } = arguments;
+        let Some((registration, function)) = self.registry.current(&version) else {
+            return self.changed(number, &version, sink);
+        };
+        let (arguments, large) = if bytes.len() > INLINE_MAX {
+            let id = ObjectId::arguments(self.queue.task(number));
+            (Payload::Stored { id, length: bytes.len() as u64 }, Some(Arc::new(bytes)))
+        } else {
+            (Payload::Inline(bytes), None)
+        };
+        let tag = self.enter(Entry { sink, large, put_failure: None });
+        let call = Call {
+            registration,
+            function,
+            arguments,
+            capabilities: options.capabilities.clone(),
+            timeout_ms: options.timeout_ms(),
+            priority: options.priority,
+            retries: options.retries,
+            tag,
+        };
+        self.core.submit(number, call);
+    }
+
+    /// The arguments were bound to a function that is another one now, under a scheduler that knows only the new one.
+    fn changed(&mut self, number: u64, version: &Version, sink: Sink) {
+        let message = format!("{} has changed since its arguments were bound: bind them again", version.name);
+        let end = End::failed(FailureKind::Aborted, message);
+        self.deliver(number, sink, end, TaskStats::default());
+    }
+
+    fn enter(&mut self, entry: Entry) -> u64 {
+        let position = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            self.entries.len() - 1
+        });
+        self.entries[position] = Some(entry);
+        position as u64
+    }
+
+    fn entry(&mut self, tag: u64) -> Option<&mut Entry> {
+        self.entries.get_mut(usize::try_from(tag).ok()?)?.as_mut()
+    }
+
+    fn cancel_pipe(&mut self, pipe: &Arc<PipeShared>) {
+        let numbers = self.core.unfinished_with(|tag| {
+            let entry = usize::try_from(tag).ok().and_then(|position| self.entries.get(position)?.as_ref());
+            entry.is_some_and(|entry| matches!(&entry.sink, Sink::Pipe { pipe: other, .. } if Arc::ptr_eq(pipe, other)))
+        });
+        for number in numbers {
+            self.core.cancel(number);
+        }
+    }
+
+    fn put_failed(&mut self, number: u64, tag: u64, reason: String) {
+        if self.core.place(number).is_some()
+            && let Some(entry) = self.entry(tag)
+        {
+            entry.put_failure = Some(reason);
+            self.core.cancel(number);
+        }
+    }
+
+    // --- events and effects
+
+    fn event(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        let now = self.now();
+        match event {
+            Event::Up(peer) => self.core.connected(now, peer, effects),
+            Event::Down(peer) => self.core.disconnected(now, peer, effects),
+            Event::Message(peer, frames) => self.message(now, peer, frames, effects),
+        }
+    }
+
+    fn message(&mut self, now: Time, peer: PeerId, frames: Frames, effects: &mut Vec<Effect>) {
+        match wire::decode(frames) {
+            Ok(packet) => self.core.handle(now, peer, packet, effects),
+            Err(WireError::UnknownKind { kind, sequence, ack, .. }) => {
+                tracing::warn!(kind, "the scheduler sent a message of a kind that this version does not know");
+                self.core.skip(now, peer, sequence, ack, effects);
+            }
+            Err(error) => self.core.garbled(peer, &error.to_string(), effects),
+        }
+    }
+
+    fn perform(&mut self, effects: &mut Vec<Effect>) {
+        let closed = effects.iter().find_map(|effect| match effect {
+            Effect::Closed(reason) => Some(reason.clone()),
+            _ => None,
+        });
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Send(peer, packet) => self.send(peer, packet),
+                Effect::Redial => self.link.redial(),
+                Effect::Connected(welcome) => {
+                    if let Some(address) = &welcome.object_storage_address {
+                        self.storage(address);
+                    }
+                    if !welcome.resumed {
+                        self.modules.clone().into_iter().for_each(|(id, bytes)| self.put_module(id, bytes));
+                    }
+                    if let Some(connected) = self.connected.take() {
+                        // A caller that has gone away drops its client, which ends this thread.
+                        let _ = connected.send(Ok(()));
+                    }
+                }
+                Effect::Storage(address) => self.storage(&address),
+                Effect::Registered(registered) => {
+                    for (arguments, options, cell) in
+                        self.registry.registered(registered, self.core.epoch(), &mut self.wakers)
+                    {
+                        let number = cell.number;
+                        self.submit(number, arguments, &options, Sink::Future(cell));
+                    }
+                }
+                Effect::RegisterFailed(failed) => self.registry.failed(failed, &mut self.wakers),
+                Effect::Parked(parked) => self.registry.parked(parked),
+                Effect::Changed(changed) => self.registry.changed(changed, self.core.epoch()),
+                Effect::Put { number, tag } => self.put_arguments(number, tag),
+                Effect::Ended { number, tag, outcome, stats } => {
+                    self.ended(number, tag, outcome, stats, closed.as_ref())
+                }
+                Effect::Answered(answer) => {
+                    if let Some(reply) = self.queries.remove(&answer.request) {
+                        let _ = reply.send(answer.view);
+                    }
+                }
+                Effect::ShutdownReply(reply) => {
+                    if let Some(waiting) = self.shutdowns.remove(&reply.request) {
+                        let refused = Err(Error::ShutdownRefused { reason: reply.reason });
+                        let _ = waiting.send(if reply.accepted { Ok(()) } else { refused });
+                    }
+                }
+                Effect::Warning(text) => tracing::warn!("{text}"),
+                Effect::Closed(reason) => self.closed = Some(reason),
+            }
+        }
+        self.hand_out();
+    }
+
+    fn send(&mut self, peer: PeerId, packet: scaler_proto::session::Packet) {
+        let frames = match wire::encode(packet) {
+            Ok(frames) => frames,
+            Err(error) => {
+                tracing::error!(%error, "a message cannot be sent; connecting again");
+                return self.link.redial();
+            }
+        };
+        if let Err(error) = self.link.send(peer, frames) {
+            // The connection has a hole or is gone: start another one.
+            tracing::warn!(%error, "sending to the scheduler failed");
+            self.link.redial();
+        }
+    }
+
+    fn storage(&self, address: &str) {
+        match address.parse::<Address>() {
+            Ok(address) => self.transfer.set_address(address),
+            Err(error) => tracing::warn!(%error, "the scheduler names an object storage that cannot be used"),
+        }
+    }
+
+    fn put_module(&self, id: ObjectId, bytes: Arc<Vec<u8>>) {
+        self.transfer.put(id, bytes, move |result| {
+            if let Err(error) = result {
+                tracing::warn!(%id, %error, "a module could not be stored again");
+            }
+        });
+    }
+
+    fn put_arguments(&mut self, number: u64, tag: u64) {
+        let id = ObjectId::arguments(self.queue.task(number));
+        let Some(bytes) = self.entry(tag).and_then(|entry| entry.large.clone()) else { return };
+        let queue = Arc::clone(&self.queue);
+        self.transfer.put(id, bytes, move |result| {
+            if let Err(reason) = result {
+                // Nobody waits any more if the session is over.
+                let _ = queue.push(Command::PutFailed { number, tag, reason });
+            }
+        });
+    }
+
+    fn ended(&mut self, number: u64, tag: u64, outcome: Outcome, stats: TaskStats, closed: Option<&Closed>) {
+        let position = usize::try_from(tag).unwrap_or(usize::MAX);
+        let Some(entry) = self.entries.get_mut(position).and_then(Option::take) else { return };
+        self.free.push(position);
+        let kind = if let Outcome::Failed(failure) = &outcome { Some(failure.kind) } else { None };
+        let end = match (kind, entry.put_failure, closed) {
+            (Some(FailureKind::Canceled), Some(reason), _) => {
+                End::Storage { object: ObjectId::arguments(self.queue.task(number)), reason }
+            }
+            (Some(FailureKind::Aborted), _, Some(reason)) => End::Lost(reason.clone()),
+            _ => End::Outcome(outcome),
+        };
+        self.deliver(number, entry.sink, end, stats);
+    }
+
+    fn deliver(&mut self, number: u64, sink: Sink, end: End, stats: TaskStats) {
+        match sink {
+            Sink::Future(cell) => self.finish_cell(&cell, end, stats),
+            Sink::Pipe { pipe, slot } => {
+                let completion = Completion { slot, number, end, stats };
+                match self.completed.iter_mut().rev().find(|(other, _)| Arc::ptr_eq(other, &pipe)) {
+                    Some((_, batch)) => batch.push(completion),
+                    None => self.completed.push((pipe, vec![completion])),
+                }
+            }
+        }
+    }
+
+    fn finish_cell(&mut self, cell: &Cell, end: End, stats: TaskStats) {
+        let (waker, unwanted) = cell.finish(end, stats);
+        self.wakers.extend(waker);
+        self.unwanted.extend(unwanted);
+    }
+
+    /// Tells everybody at the end of a turn: one lock and one wake-up a pipe, one wake-up a future that is waited for.
+    fn hand_out(&mut self) {
+        for (pipe, mut batch) in self.completed.drain(..) {
+            pipe.complete(&mut batch, &mut self.unwanted);
+        }
+        for object in self.unwanted.drain(..) {
+            self.core.release(object);
+        }
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
+
+    /// The session is over: nothing waits for ever.
+    fn finish(mut self) {
+        let reason = self.closed.take().unwrap_or(Closed::Left);
+        for command in self.queue.close(reason.clone()) {
+            match command {
+                Command::Submit { cell, .. } | Command::Call { cell, .. } => {
+                    self.finish_cell(&cell, End::Lost(reason.clone()), TaskStats::default());
+                }
+                Command::Pipe(pipe) => pipe.close(&reason),
+                // Whoever waits for an answer hears that the other end is gone.
+                _ => {}
+            }
+        }
+        for cell in self.registry.close(&reason) {
+            self.finish_cell(&cell, End::Lost(reason.clone()), TaskStats::default());
+        }
+        if let Some(connected) = self.connected.take() {
+            let _ = connected.send(Err(self.queue.closed_error(reason)));
+        }
+        self.hand_out();
+        self.transfer.close();
+        self.link.close(FLUSH_MAX);
+    }
+}

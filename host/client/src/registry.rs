@@ -1,0 +1,290 @@
+//! Functions as the connection's thread knows them: who waits for which, and which calls are held until it is found.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use scaler_proto::{
+    call::Call,
+    client::{ClientCore, Closed, Wanted},
+    ids::FunctionId,
+    message::{Changed, Parked, RegisterErrorKind, RegisterFailed, Registered, TaskStats},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    BoundArguments, Error, Function, SubmitOptions,
+    completion::{Cell, End},
+    function::Version,
+    queue::{Queue, Target},
+};
+
+/// A call that can be submitted.
+pub(crate) type ReadyCall = (BoundArguments, SubmitOptions, Arc<Cell>);
+
+/// See [the module](self).
+pub(crate) struct Registry {
+    queue: Arc<Queue>,
+    registrations: BTreeMap<u64, Registration>,
+    by_target: BTreeMap<Target, u64>,
+    requests: u64,
+}
+
+struct Registration {
+    target: Target,
+    function: Option<Function>,
+    waiters: Vec<Waiter>,
+    calls: Vec<HeldCall>,
+    /// Why it is parked.
+    reason: String,
+}
+
+struct Waiter {
+    reply: oneshot::Sender<Result<Function, Error>>,
+    deadline: Option<(Instant, Duration)>,
+}
+
+struct HeldCall {
+    call: Call,
+    options: SubmitOptions,
+    cell: Arc<Cell>,
+}
+
+impl Registry {
+    pub(crate) fn new(queue: Arc<Queue>) -> Self {
+        Self { queue, registrations: BTreeMap::new(), by_target: BTreeMap::new(), requests: 0 }
+    }
+
+    /// Somebody wants to know a function.
+    pub(crate) fn register(
+        &mut self,
+        target: Target,
+        deadline: Option<(Instant, Duration)>,
+        reply: oneshot::Sender<Result<Function, Error>>,
+        core: &mut ClientCore,
+    ) {
+        let (request, registration) = self.registration(target, core);
+        if let Some(function) = &registration.function {
+            // Who asked may have gone away.
+            let _ = reply.send(Ok(function.clone()));
+            return;
+        }
+        registration.waiters.push(Waiter { reply, deadline });
+        core.demand(request, registration.demand());
+    }
+
+    /// A call by name: ready at once if its function is known, else held.
+    pub(crate) fn call(
+        &mut self,
+        call: Call,
+        options: SubmitOptions,
+        cell: Arc<Cell>,
+        core: &mut ClientCore,
+        wakers: &mut Vec<Waker>,
+    ) -> Option<ReadyCall> {
+        let target = Target {
+            module: call.module.clone(),
+            function: call.function.clone(),
+            capabilities: options.capabilities.clone(),
+        };
+        let (request, registration) = self.registration(target, core);
+        let held = HeldCall { call, options, cell };
+        if let Some(function) = &registration.function {
+            return held.bind(function, wakers);
+        }
+        registration.calls.push(held);
+        core.demand(request, registration.demand());
+        None
+    }
+
+    /// Takes a held call back.
+    pub(crate) fn cancel(&mut self, number: u64, core: &mut ClientCore) -> Option<Arc<Cell>> {
+        let (request, position) = self.registrations.iter().find_map(|(request, registration)| {
+            Some((*request, registration.calls.iter().position(|held| held.cell.number == number)?))
+        })?;
+        let registration = self.registrations.get_mut(&request)?;
+        let held = registration.calls.swap_remove(position);
+        self.demand(request, core);
+        Some(held.cell)
+    }
+
+    /// The registration, and the number that the scheduler of today gives the function that a call was bound for.
+    /// `None` when that is another function now.
+    pub(crate) fn current(&self, bound: &Version) -> Option<(u64, FunctionId)> {
+        let registration = self.registrations.get(&bound.registration);
+        let Some(current) = registration.and_then(|registration| registration.function.as_ref()) else {
+            // The core says that it is not registered.
+            return Some((bound.registration, bound.function));
+        };
+        let current = current.version();
+        if bound.epoch == current.epoch {
+            return Some((bound.registration, bound.function));
+        }
+        (bound.signature_bytes == current.signature_bytes).then_some((bound.registration, current.function))
+    }
+
+    /// A function was found, again or for the first time. Gives the calls that waited for it.
+    pub(crate) fn registered(&mut self, registered: Registered, epoch: u64, wakers: &mut Vec<Waker>) -> Vec<ReadyCall> {
+        let request = registered.request;
+        let Some(registration) = self.registrations.get_mut(&request) else { return Vec::new() };
+        let name: Arc<str> = format!("{}:{}", registration.target.module, registration.target.function).into();
+        let version = match Version::new(name, epoch, registered) {
+            Ok(version) => version,
+            Err(error) => {
+                let message = format!("the scheduler sent a signature that cannot be read: {error}");
+                self.failed(RegisterFailed { request, kind: RegisterErrorKind::UnknownFunction, message }, wakers);
+                return Vec::new();
+            }
+        };
+        let function = match &registration.function {
+            Some(function) => {
+                function.replace(version);
+                function.clone()
+            }
+            None => registration.function.insert(Function::new(version)).clone(),
+        };
+        for waiter in registration.waiters.drain(..) {
+            let _ = waiter.reply.send(Ok(function.clone()));
+        }
+        registration.calls.drain(..).filter_map(|held| held.bind(&function, wakers)).collect()
+    }
+
+    pub(crate) fn failed(&mut self, failed: RegisterFailed, wakers: &mut Vec<Waker>) {
+        let Some(registration) = self.remove(failed.request) else { return };
+        for waiter in registration.waiters {
+            let _ = waiter.reply.send(Err(Error::not_registered(failed.kind, failed.message.clone())));
+        }
+        for held in registration.calls {
+            let end = End::NotRegistered { kind: failed.kind, message: failed.message.clone() };
+            wakers.extend(held.cell.finish(end, TaskStats::default()).0);
+        }
+    }
+
+    pub(crate) fn parked(&mut self, parked: Parked) {
+        if let Some(registration) = self.registrations.get_mut(&parked.request) {
+            let Target { module, function, .. } = &registration.target;
+            tracing::info!("{module}:{function} waits for a cluster: {}", parked.reason);
+            registration.reason = parked.reason;
+        }
+    }
+
+    pub(crate) fn changed(&mut self, changed: Changed, epoch: u64) {
+        let Some(registration) = self.registrations.get(&changed.request) else { return };
+        let Some(function) = &registration.function else { return };
+        match changed.now.map(|now| Version::new(function.name().into(), epoch, now)) {
+            Some(Ok(version)) => {
+                tracing::info!("{} has changed: {}", function.name(), changed.message);
+                function.replace(version);
+            }
+            Some(Err(error)) => tracing::warn!("{}: a signature that cannot be read: {error}", function.name()),
+            None => tracing::warn!("{} is gone: {}", function.name(), changed.message),
+        }
+    }
+
+    /// Tells those whose time is over.
+    pub(crate) fn expire(&mut self, now: Instant, core: &mut ClientCore) {
+        if self.next_deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        let requests: Vec<u64> = self.registrations.keys().copied().collect();
+        for request in requests {
+            let Some(registration) = self.registrations.get_mut(&request) else { continue };
+            let late = |waiter: &mut Waiter| waiter.deadline.is_some_and(|(deadline, _)| deadline <= now);
+            let expired: Vec<Waiter> = registration.waiters.extract_if(.., late).collect();
+            if expired.is_empty() {
+                continue;
+            }
+            for Waiter { reply, deadline } in expired {
+                let Target { module, function, .. } = &registration.target;
+                let error = Error::NoCluster {
+                    call: format!("{module}:{function}"),
+                    waited: deadline.map(|(_, waited)| waited).unwrap_or_default(),
+                    reason: registration.reason.clone(),
+                };
+                let _ = reply.send(Err(error));
+            }
+            self.demand(request, core);
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let waiters = self.registrations.values().flat_map(|registration| &registration.waiters);
+        waiters.filter_map(|waiter| waiter.deadline.map(|(deadline, _)| deadline)).min()
+    }
+
+    /// The session is over. Gives the calls that are still held.
+    pub(crate) fn close(&mut self, reason: &Closed) -> Vec<Arc<Cell>> {
+        let mut cells = Vec::new();
+        for (_, registration) in std::mem::take(&mut self.registrations) {
+            for waiter in registration.waiters {
+                let _ = waiter.reply.send(Err(self.queue.closed_error(reason.clone())));
+            }
+            cells.extend(registration.calls.into_iter().map(|held| held.cell));
+        }
+        cells
+    }
+
+    fn registration(&mut self, target: Target, core: &mut ClientCore) -> (u64, &mut Registration) {
+        let request = *self.by_target.entry(target.clone()).or_insert_with(|| {
+            self.requests += 1;
+            core.register(Wanted {
+                request: self.requests,
+                module: target.module.clone(),
+                function: target.function.clone(),
+                capabilities: target.capabilities.clone(),
+            });
+            self.requests
+        });
+        let fresh = || Registration {
+            target,
+            function: None,
+            waiters: Vec::new(),
+            calls: Vec::new(),
+            reason: "the scheduler has not answered".to_owned(),
+        };
+        (request, self.registrations.entry(request).or_insert_with(fresh))
+    }
+
+    fn demand(&mut self, request: u64, core: &mut ClientCore) {
+        let Some(registration) = self.registrations.get(&request) else { return };
+        let demand = registration.demand();
+        if registration.function.is_some() {
+            return;
+        }
+        core.demand(request, demand);
+        if demand == 0 {
+            self.remove(request);
+        }
+    }
+
+    fn remove(&mut self, request: u64) -> Option<Registration> {
+        let registration = self.registrations.remove(&request)?;
+        self.by_target.remove(&registration.target);
+        Some(registration)
+    }
+}
+
+impl Registration {
+    fn demand(&self) -> u64 {
+        (self.waiters.len() + self.calls.len()) as u64
+    }
+}
+
+impl HeldCall {
+    /// Binds the call, or ends it with the reason why that fails.
+    fn bind(self, function: &Function, wakers: &mut Vec<Waker>) -> Option<ReadyCall> {
+        let version = function.version();
+        self.cell.set_version(Arc::clone(&version));
+        match version.signature.bind(&self.call.args, &self.call.kwargs) {
+            Ok(bytes) => Some((BoundArguments { version, bytes }, self.options, self.cell)),
+            Err(source) => {
+                let end = End::Bind { function: function.name().to_owned(), source };
+                wakers.extend(self.cell.finish(end, TaskStats::default()).0);
+                None
+            }
+        }
+    }
+}
