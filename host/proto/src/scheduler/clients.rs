@@ -1,0 +1,473 @@
+//! Clients: what they submit, cancel and release, and the results that are kept until they have them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::{
+    ids::{ClientId, FunctionId, ObjectId, PeerId, TaskId, Time},
+    message::{
+        Cancel, Credit, Failure, FailureKind, INLINE_MAX, Message, ModuleInfo, Outcome, Release, Shutdown,
+        ShutdownReply, StopReason, Submit, TaskResult, TaskStats,
+    },
+    payload::Payload,
+    task::{Event, State},
+};
+
+use super::{
+    Effect, Record, Scheduler, SchedulerConfig,
+    classes::{ClassKey, Needs},
+    peers::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX},
+    registrations::Registration,
+    tasks::{Task, TaskKey},
+};
+
+/// What a kept result costs besides its bytes.
+const RESULT_OVERHEAD_BYTES: u64 = 64;
+/// Objects named in one order to delete.
+const DELETE_MAX: usize = 256;
+
+/// Where a task number of a client stands.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Live(TaskKey),
+    /// Its result waits for the client's acknowledgement.
+    Ended,
+}
+
+#[derive(Debug)]
+struct Kept {
+    result: TaskResult,
+    /// Number of the message it went out with, 0 if it has not on this connection.
+    sequence: u64,
+    bytes: u64,
+}
+
+/// What a client has used of its credit since its session began.
+#[derive(Clone, Copy, Debug, Default)]
+struct Used {
+    /// Tasks it submitted.
+    tasks: u64,
+    /// Of these, delivered.
+    tasks_freed: u64,
+    /// Inline argument bytes it submitted.
+    bytes: u64,
+    /// Of these, belonging to tasks that have ended.
+    bytes_freed: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) name: String,
+    pub(super) peer: Option<PeerId>,
+    /// As of when it lost its connection.
+    pub(super) last_heard: Time,
+    numbers: BTreeMap<u64, Place>,
+    pub(super) unfinished: u64,
+    kept: VecDeque<Kept>,
+    /// Index in `kept` of the first result that has not gone out on this connection.
+    unsent: usize,
+    used: Used,
+    /// The credit it was told last.
+    told: Credit,
+    /// Objects that the storage holds for it because of its tasks.
+    stored: BTreeSet<ObjectId>,
+    pub(super) modules: Vec<ModuleInfo>,
+    pub(super) registrations: BTreeMap<u64, Registration>,
+}
+
+impl Client {
+    pub(super) fn new(now: Time, name: String) -> Self {
+        Self {
+            name,
+            peer: None,
+            last_heard: now,
+            numbers: BTreeMap::new(),
+            unfinished: 0,
+            kept: VecDeque::new(),
+            unsent: 0,
+            used: Used::default(),
+            told: Credit::default(),
+            stored: BTreeSet::new(),
+            modules: Vec::new(),
+            registrations: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn has_unsent(&self) -> bool {
+        self.unsent < self.kept.len()
+    }
+
+    pub(super) fn undelivered(&self) -> u64 {
+        self.kept.len() as u64
+    }
+
+    /// On a new connection everything that was not acknowledged goes out again.
+    pub(super) fn send_again(&mut self) {
+        self.unsent = 0;
+        self.kept.iter_mut().for_each(|kept| kept.sequence = 0);
+    }
+
+    /// The next batch of results for a message of that number, if any are due.
+    pub(super) fn next_batch(&mut self, sequence: u64) -> Option<Vec<TaskResult>> {
+        let mut bytes = 0;
+        let mut batch = Vec::with_capacity(BATCH_ENTRIES_MAX.min(self.kept.len() - self.unsent));
+        for kept in self.kept.range_mut(self.unsent..).take(BATCH_ENTRIES_MAX) {
+            bytes += kept.bytes;
+            if bytes > BATCH_BYTES_MAX && !batch.is_empty() {
+                break;
+            }
+            kept.sequence = sequence;
+            batch.push(kept.result.clone());
+        }
+        self.unsent += batch.len();
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    /// What it may have submitted in all.
+    pub(super) fn credit(&self, config: &SchedulerConfig) -> Credit {
+        Credit {
+            tasks: self.used.tasks_freed + config.client_window_tasks,
+            bytes: self.used.bytes_freed + config.client_window_bytes,
+        }
+    }
+
+    /// Its credit, if it has grown enough to be worth a message.
+    fn news(&mut self, config: &SchedulerConfig) -> Option<Credit> {
+        let credit = self.credit(config);
+        let enough = credit.tasks >= self.told.tasks + config.client_window_tasks / 8
+            || credit.bytes >= self.told.bytes + config.client_window_bytes / 8;
+        enough.then(|| {
+            self.told = credit;
+            credit
+        })
+    }
+
+    /// Notes what a `Welcome` says.
+    pub(super) fn tell(&mut self, credit: Credit) {
+        self.told = credit;
+    }
+
+    /// Its tasks that have not ended.
+    pub(super) fn live_tasks(&self) -> impl Iterator<Item = TaskKey> {
+        self.numbers.values().filter_map(|place| match place {
+            Place::Live(key) => Some(*key),
+            Place::Ended => None,
+        })
+    }
+
+    /// Bytes of results kept for it.
+    pub(super) fn kept_bytes(&self) -> u64 {
+        self.kept.iter().map(|kept| kept.bytes).sum()
+    }
+
+    fn is_over_credit(&self, config: &SchedulerConfig) -> bool {
+        // Twice the window: an honest client that counts a little differently is not worth a broken connection.
+        self.numbers.len() as u64 >= 2 * config.client_window_tasks
+            || self.used.bytes - self.used.bytes_freed > 2 * config.client_window_bytes + INLINE_MAX as u64
+    }
+}
+
+/// How a task ended, for [`Scheduler::finish`].
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub(super) event: Event,
+    pub(super) outcome: Outcome,
+    pub(super) stats: TaskStats,
+}
+
+impl Ending {
+    pub(super) fn failed(event: Event, kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { event, outcome: failure(kind, message), stats: TaskStats::default() }
+    }
+}
+
+fn failure(kind: FailureKind, message: impl Into<String>) -> Outcome {
+    Outcome::Failed(Failure { kind, message: message.into(), value: None, trace: None })
+}
+
+/// The payload of an outcome, if it has one.
+pub(super) fn payload_of(outcome: &Outcome) -> Option<&Payload> {
+    match outcome {
+        Outcome::Ok(payload) => Some(payload),
+        Outcome::Failed(failure) => failure.value.as_ref(),
+    }
+}
+
+impl Scheduler {
+    /// Takes tasks in, or answers why not.
+    pub(super) fn submit(&mut self, now: Time, id: ClientId, submits: Vec<Submit>, out: &mut Vec<Effect>) {
+        let mut last: Option<(FunctionId, Needs, ClassKey)> = None;
+        for submit in submits {
+            let Some(client) = self.clients.get(&id) else { return };
+            if client.numbers.contains_key(&submit.number) {
+                continue;
+            }
+            if client.is_over_credit(&self.config) {
+                if let Some(peer) = client.peer {
+                    let kind = crate::message::Kind::Submit as u16;
+                    self.peers.refuse(peer, kind, format!("{id} submits far beyond its credit; connection closed"));
+                    self.distrust(now, peer, true);
+                }
+                return;
+            }
+            if let Err(refusal) = self.admit(now, id, &submit) {
+                self.reject(id, submit.number, refusal);
+                continue;
+            }
+            let class = match &last {
+                Some((function, needs, class))
+                    if *function == submit.function && needs.capabilities == submit.capabilities =>
+                {
+                    *class
+                }
+                _ => {
+                    let module = self.functions.get(submit.function).and_then(|function| function.needed_module());
+                    let needs = Needs { capabilities: submit.capabilities.clone(), module };
+                    let class = self.classes.of(&needs);
+                    last = Some((submit.function, needs, class));
+                    class
+                }
+            };
+            self.accept(now, id, submit, class, out);
+        }
+    }
+
+    fn admit(&mut self, now: Time, id: ClientId, submit: &Submit) -> Result<(), Outcome> {
+        let rejected = |message: String| Err(failure(FailureKind::Rejected, message));
+        if let Some(stopping) = &self.stopping {
+            return Err(failure(FailureKind::Aborted, stopping.reason.clone()));
+        }
+        match self.functions.get(submit.function) {
+            Some(function) if function.owner.is_none_or(|owner| owner == id) => {}
+            _ => {
+                return rejected(format!(
+                    "function number {} is not known; register the function again",
+                    submit.function.0
+                ));
+            }
+        }
+        match &submit.arguments {
+            Payload::Inline(bytes) if bytes.len() > INLINE_MAX => {
+                return rejected(format!(
+                    "arguments of {} bytes inside a message; over {INLINE_MAX} they go through the object storage",
+                    bytes.len()
+                ));
+            }
+            Payload::Frame(_) => return rejected("arguments refer to a frame that is not there".to_owned()),
+            Payload::Inline(_) | Payload::Stored { .. } => {}
+        }
+        if let Some(max) = self.config.waiting_max
+            && self.tasks.total(State::Waiting) >= max
+        {
+            // What could run at once does not wait, so it is placed before it is counted.
+            self.schedule(now);
+            if self.tasks.total(State::Waiting) >= max {
+                return rejected(format!("{max} tasks wait already (max_number_of_tasks_waiting); submit again later"));
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, now: Time, id: ClientId, submit: Submit, class: ClassKey, out: &mut Vec<Effect>) {
+        if self.config.journal
+            && let Some(function) = self.functions.get(submit.function)
+        {
+            out.push(Effect::Persist(Record::Accepted {
+                task: TaskId { client: id, number: submit.number },
+                path: function.path.clone(),
+                identity: function.identity.clone(),
+                info: Box::new(function.info.clone()),
+                submit: Box::new(submit.clone()),
+            }));
+        }
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        self.accepted += 1;
+        client.used.tasks += 1;
+        client.used.bytes += submit.arguments.inline_length();
+        client.unfinished += 1;
+        let place = (std::cmp::Reverse(submit.priority), self.accepted);
+        let number = submit.number;
+        let key = self.tasks.insert(Task {
+            id: TaskId { client: id, number },
+            function: submit.function,
+            class,
+            sequence: self.accepted,
+            priority: submit.priority,
+            timeout_ms: submit.timeout_ms,
+            retries: submit.retries,
+            arguments: submit.arguments,
+            state: State::Waiting,
+            attempt: 0,
+            deaths: 0,
+            losses: 0,
+            misfits: 0,
+            cluster: None,
+            position: 0,
+            reserved: 0,
+            accepted: now,
+            dispatched: now,
+        });
+        client.numbers.insert(number, Place::Live(key));
+        self.classes.join(class);
+        self.classes.enqueue(class, place, key);
+        self.wake = true;
+    }
+
+    /// Answers a submission that does not become a task.
+    fn reject(&mut self, id: ClientId, number: u64, outcome: Outcome) {
+        self.rejected += 1;
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.used.tasks += 1;
+            client.numbers.insert(number, Place::Ended);
+        }
+        self.keep(id, TaskResult { number, outcome, stats: TaskStats::default() });
+    }
+
+    /// Keeps a result for its client until the client has it.
+    fn keep(&mut self, id: ClientId, result: TaskResult) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let payload = payload_of(&result.outcome);
+        if let Some(Payload::Stored { id: object, .. }) = payload {
+            client.stored.insert(*object);
+        }
+        let bytes = payload.map_or(0, Payload::inline_length) + RESULT_OVERHEAD_BYTES;
+        self.buffered += bytes;
+        client.kept.push_back(Kept { result, sequence: 0, bytes });
+        if let Some(peer) = client.peer {
+            self.peers.gather(peer);
+        }
+    }
+
+    /// The live task of that name.
+    pub(super) fn live(&self, task: TaskId) -> Option<TaskKey> {
+        match self.clients.get(&task.client)?.numbers.get(&task.number)? {
+            Place::Live(key) => Some(*key),
+            Place::Ended => None,
+        }
+    }
+
+    /// Ends a task: it leaves wherever it was, and its client gets the result.
+    pub(super) fn finish(&mut self, now: Time, key: TaskKey, ending: Ending, out: &mut Vec<Effect>) {
+        if self.tasks.get(key).is_none_or(|task| task.state.after(ending.event).is_err()) {
+            return;
+        }
+        self.detach(key);
+        let Some(task) = self.retire(key, ending.event) else { return };
+        let mut stats = ending.stats;
+        stats.attempt = stats.attempt.max(task.attempt);
+        let until = if task.attempt == 0 { now } else { task.dispatched };
+        stats.queued_us = until.since(task.accepted) / 1_000;
+        let result = TaskResult { number: task.id.number, outcome: ending.outcome, stats };
+        if self.config.journal {
+            out.push(Effect::Persist(Record::Finished { task: task.id, result: Box::new(result.clone()) }));
+        }
+        if let Some(client) = self.clients.get_mut(&task.id.client) {
+            client.numbers.insert(task.id.number, Place::Ended);
+        }
+        self.keep(task.id.client, result);
+    }
+
+    /// Takes a task that is nowhere any more out of the books.
+    fn retire(&mut self, key: TaskKey, event: Event) -> Option<Task> {
+        self.tasks.step(key, event).ok()?;
+        let task = self.tasks.remove(key)?;
+        self.classes.leave(task.class);
+        if let Payload::Stored { id, .. } = task.arguments
+            && id == ObjectId::arguments(task.id)
+        {
+            self.delete(id);
+        }
+        if let Some(client) = self.clients.get_mut(&task.id.client) {
+            client.unfinished -= 1;
+            client.used.bytes_freed += task.arguments.inline_length();
+        }
+        Some(task)
+    }
+
+    /// Takes note of what a client has received.
+    pub(super) fn settle(&mut self, id: ClientId, acknowledged: u64, out: &mut Vec<Effect>) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        while client.kept.front().is_some_and(|kept| kept.sequence != 0 && kept.sequence <= acknowledged) {
+            let Some(kept) = client.kept.pop_front() else { break };
+            client.unsent -= 1;
+            client.numbers.remove(&kept.result.number);
+            client.used.tasks_freed += 1;
+            self.buffered -= kept.bytes;
+            self.wake = true;
+            if self.config.journal {
+                let task = TaskId { client: id, number: kept.result.number };
+                out.push(Effect::Persist(Record::Delivered { task }));
+            }
+        }
+        if let Some(peer) = client.peer
+            && let Some(credit) = client.news(&self.config)
+        {
+            self.peers.send(peer, Message::Credit(vec![credit]));
+        }
+    }
+
+    pub(super) fn cancel(&mut self, now: Time, id: ClientId, cancels: Vec<Cancel>, out: &mut Vec<Effect>) {
+        for cancel in cancels {
+            let Some(key) = self.live(TaskId { client: id, number: cancel.number }) else { continue };
+            if self.tasks.step(key, Event::Cancel).is_ok() {
+                self.stop_attempt(key, StopReason::Cancel);
+            } else if self.tasks.get(key).is_some_and(|task| task.state == State::Waiting) {
+                let ending = Ending::failed(Event::ConfirmCancel, FailureKind::Canceled, "canceled before it ran");
+                self.finish(now, key, ending, out);
+            }
+        }
+    }
+
+    pub(super) fn release(&mut self, id: ClientId, releases: Vec<Release>) {
+        for Release { object } in releases {
+            let Some(client) = self.clients.get_mut(&id) else { return };
+            // Its own objects carry its number in front; what other clients own is none of its business.
+            if client.stored.remove(&object) || object.0[..8] == id.0.to_be_bytes() {
+                self.delete(object);
+            }
+        }
+    }
+
+    pub(super) fn shutdown(&mut self, now: Time, peer: PeerId, shutdowns: Vec<Shutdown>, out: &mut Vec<Effect>) {
+        let accepted = !self.config.protected;
+        let reason =
+            if accepted { "" } else { "the scheduler is protected; start it with `--protected false` to allow this" };
+        for Shutdown { request } in shutdowns {
+            let reply = ShutdownReply { request, accepted, reason: reason.to_owned() };
+            self.peers.send(peer, Message::ShutdownReply(vec![reply]));
+        }
+        if accepted {
+            self.begin_stop(now, "a client shut the scheduler down", true, out);
+        }
+    }
+
+    /// A client left or was silent for too long: its tasks end, its objects go.
+    pub(super) fn forget_client(&mut self, id: ClientId, event: Event) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let numbers = std::mem::take(&mut client.numbers);
+        for place in numbers.into_values() {
+            let Place::Live(key) = place else { continue };
+            if self.tasks.get(key).is_some_and(|task| task.state.is_at_cluster()) {
+                self.stop_attempt(key, StopReason::Discard);
+            }
+            self.detach(key);
+            self.retire(key, event);
+        }
+        let Some(client) = self.clients.remove(&id) else { return };
+        self.buffered -= client.kept.iter().map(|kept| kept.bytes).sum::<u64>();
+        client.stored.into_iter().for_each(|object| self.delete(object));
+        self.functions.forget(id);
+        self.wake = true;
+    }
+
+    /// Lets an object be deleted at the end of the turn.
+    pub(super) fn delete(&mut self, object: ObjectId) {
+        self.deletions.push(object);
+    }
+
+    pub(super) fn flush_deletions(&mut self, out: &mut Vec<Effect>) {
+        while !self.deletions.is_empty() {
+            let rest = self.deletions.split_off(self.deletions.len().min(DELETE_MAX));
+            out.push(Effect::DeleteObjects(std::mem::replace(&mut self.deletions, rest)));
+        }
+    }
+}

@@ -1,0 +1,474 @@
+//! Clusters: what they offer, the attempts they hold, what they report, and their loss.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    capability::Capabilities,
+    ids::{AgentId, FunctionId, ObjectId, PeerId, Time},
+    message::{
+        Attempt, Done, FailureKind, Heartbeat, Hello, Identity, ModuleInfo, Outcome, ReturnReason, Returned, Running,
+        Stop, StopReason, WorkerInfo, WorkerLoad,
+    },
+    payload::Payload,
+    policy,
+    task::{Event, State},
+};
+
+use super::{
+    Effect, Scheduler,
+    classes::{ClassKey, Fit, Needs},
+    clients::{Ending, payload_of},
+    tasks::TaskKey,
+};
+
+/// A cluster is lost after so much silence, or after two of its heartbeat intervals if these are longer.
+const SILENCE_MS: u64 = 2_000;
+/// The loss of so many clusters while a task was reported running aborts it.
+const LOSSES_MAX: u32 = 5;
+/// So many clusters may say that they cannot run a task before it fails.
+const MISFITS_MAX: u32 = 3;
+/// What a task counts for in the mean once it is reported running (which is after 100 ms).
+const RUNNING_NS: u64 = 100_000_000;
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) info: WorkerInfo,
+    pub(super) load: WorkerLoad,
+}
+
+#[derive(Debug)]
+pub(super) struct Cluster {
+    pub(super) name: String,
+    pub(super) peer: Option<PeerId>,
+    /// As of when it lost its connection.
+    pub(super) last_heard: Time,
+    heartbeat_ms: u64,
+    pub(super) workers: Vec<Worker>,
+    /// Past its preload.
+    pub(super) ready: bool,
+    /// It takes no new work.
+    pub(super) leaving: bool,
+    /// What it announced last, `None` until it did.
+    pub(super) modules: Option<Vec<ModuleInfo>>,
+    /// Everything it ever announced: agents keep old bytes for work that names them.
+    offers: BTreeSet<Identity>,
+    /// Functions it was told on this connection.
+    pub(super) defined: BTreeSet<FunctionId>,
+    pub(super) assigned: Vec<TaskKey>,
+    pub(super) by_class: BTreeMap<ClassKey, u64>,
+    mean_run_ns: Option<u64>,
+    ended: u64,
+    /// Tasks that each worker may have in hand.
+    pub(super) depth: u64,
+    /// Tasks it may have in hand.
+    pub(super) credit: u64,
+}
+
+impl Cluster {
+    fn new(now: Time, name: String) -> Self {
+        Self {
+            name,
+            peer: None,
+            last_heard: now,
+            heartbeat_ms: 0,
+            workers: Vec::new(),
+            ready: false,
+            leaving: false,
+            modules: None,
+            offers: BTreeSet::new(),
+            defined: BTreeSet::new(),
+            assigned: Vec::new(),
+            by_class: BTreeMap::new(),
+            mean_run_ns: None,
+            ended: 0,
+            depth: 0,
+            credit: 0,
+        }
+    }
+
+    /// Connected, past its preload, and known with its modules.
+    pub(super) fn is_ready(&self) -> bool {
+        self.peer.is_some() && self.ready && self.modules.is_some()
+    }
+
+    /// It may be given tasks.
+    pub(super) fn takes_work(&self) -> bool {
+        self.is_ready() && !self.leaving
+    }
+
+    /// Whether any of its workers offers these tags.
+    pub(super) fn offers_tags(&self, wanted: &Capabilities) -> bool {
+        self.workers.iter().any(|worker| worker.info.capabilities.satisfy(wanted))
+    }
+
+    /// Workers that still take tasks.
+    pub(super) fn workers_alive(&self) -> u64 {
+        self.workers.iter().filter(|worker| !worker.load.retired).count() as u64
+    }
+
+    pub(super) fn silence_ms(&self) -> u64 {
+        SILENCE_MS.max(self.heartbeat_ms.saturating_mul(2))
+    }
+
+    /// How it may serve a class, if it can.
+    pub(super) fn fit(&self, id: AgentId, needs: &Needs) -> Option<Fit> {
+        if !self.takes_work() || needs.module.as_ref().is_some_and(|module| !self.offers.contains(module)) {
+            return None;
+        }
+        let mut fit = Fit { cluster: id, workers: 0, queues: 0, spare_tags: u64::MAX };
+        for worker in self.workers.iter().filter(|worker| !worker.load.retired) {
+            let capabilities = &worker.info.capabilities;
+            if capabilities.satisfy(&needs.capabilities) {
+                fit.workers += 1;
+                fit.queues += u64::from(worker.info.queue_size);
+                let spare = capabilities.iter().count().saturating_sub(needs.capabilities.iter().count()) as u64;
+                fit.spare_tags = fit.spare_tags.min(spare);
+            }
+        }
+        (fit.workers > 0).then_some(fit)
+    }
+
+    /// How many more tasks of a class it may be given.
+    pub(super) fn room(&self, class: ClassKey, fit: &Fit) -> u64 {
+        let of_class = (fit.workers * self.depth).min(fit.queues);
+        let has = self.by_class.get(&class).copied().unwrap_or(0);
+        self.credit.saturating_sub(self.assigned.len() as u64).min(of_class.saturating_sub(has))
+    }
+
+    fn sample(&mut self, run_ns: u64) {
+        self.mean_run_ns = Some(policy::mean(self.mean_run_ns, run_ns));
+    }
+
+    /// Works out how much it may have in hand.
+    fn weigh(&mut self) {
+        self.depth = policy::depth(self.mean_run_ns, self.ended / self.workers_alive().max(1));
+        let alive = self.workers.iter().filter(|worker| !worker.load.retired);
+        self.credit = alive.map(|worker| u64::from(worker.info.queue_size).min(self.depth)).sum();
+    }
+}
+
+impl Scheduler {
+    /// An agent greets, for the first time or again.
+    pub(super) fn greet_agent(&mut self, now: Time, peer: PeerId, hello: Hello, out: &mut Vec<Effect>) {
+        let id = hello.agent();
+        let same_epoch = hello.epoch == self.config.epoch;
+        if let Some(former) = self.clusters.get(&id).and_then(|cluster| cluster.peer) {
+            self.distrust(now, former, false);
+            self.lose_cluster(now, id, out);
+        }
+        let cluster = self.clusters.entry(id).or_insert_with(|| Cluster::new(now, String::new()));
+        cluster.name = hello.name;
+        cluster.peer = Some(peer);
+        cluster.heartbeat_ms = hello.heartbeat_ms;
+        cluster.ready = hello.ready;
+        cluster.leaving = false;
+        cluster.defined.clear();
+        let fresh = |info| Worker { info, load: WorkerLoad::default() };
+        cluster.workers = hello.workers.into_iter().map(fresh).collect();
+        cluster.weigh();
+        if same_epoch {
+            self.take_holds(id, peer, hello.holds);
+        }
+        self.clusters_changed(now);
+    }
+
+    /// An agent is back: what it holds and nobody else has stays with it, the rest it may forget.
+    fn take_holds(&mut self, id: AgentId, peer: PeerId, holds: Vec<Attempt>) {
+        for attempt in holds {
+            let wanted = self.live(attempt.task).filter(|key| {
+                self.tasks.get(*key).is_some_and(|task| task.state == State::Waiting && task.attempt == attempt.attempt)
+            });
+            let Some(key) = wanted else {
+                self.peers.send_stop(peer, Stop { attempt, reason: StopReason::Discard });
+                continue;
+            };
+            self.attach(key, id);
+        }
+    }
+
+    /// Notes that a waiting task is with a cluster from now on.
+    pub(super) fn attach(&mut self, key: TaskKey, id: AgentId) {
+        let Some(task) = self.tasks.get(key) else { return };
+        let (class, place) = (task.class, (std::cmp::Reverse(task.priority), task.sequence));
+        if self.tasks.step(key, Event::Assign).is_err() {
+            return;
+        }
+        self.classes.dequeue(class, place);
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        *cluster.by_class.entry(class).or_default() += 1;
+        if let Some(task) = self.tasks.get_mut(key) {
+            task.position = cluster.assigned.len();
+            task.cluster = Some(id);
+        }
+        cluster.assigned.push(key);
+    }
+
+    /// Takes a task from where it waits or from the cluster that has it, without changing its state.
+    pub(super) fn detach(&mut self, key: TaskKey) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        let class = task.class;
+        let Some(id) = task.cluster.take() else {
+            let place = (std::cmp::Reverse(task.priority), task.sequence);
+            self.classes.dequeue(class, place);
+            return;
+        };
+        let position = task.position;
+        self.buffered -= u64::from(std::mem::take(&mut task.reserved));
+        self.wake = true;
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        cluster.assigned.swap_remove(position);
+        if let Some(moved) = cluster.assigned.get(position)
+            && let Some(task) = self.tasks.get_mut(*moved)
+        {
+            task.position = position;
+        }
+        if let Some(count) = cluster.by_class.get_mut(&class) {
+            *count -= 1;
+            if *count == 0 {
+                cluster.by_class.remove(&class);
+            }
+        }
+    }
+
+    /// Puts a task that a cluster had back into the queue, at the place of its age.
+    fn requeue(&mut self, key: TaskKey) {
+        if self.tasks.get(key).is_none_or(|task| task.state.after(Event::Requeue).is_err()) {
+            return;
+        }
+        self.detach(key);
+        if self.tasks.step(key, Event::Requeue).is_ok()
+            && let Some(task) = self.tasks.get(key)
+        {
+            self.classes.enqueue(task.class, (std::cmp::Reverse(task.priority), task.sequence), key);
+        }
+    }
+
+    /// Tells the cluster that has a task to stop it.
+    pub(super) fn stop_attempt(&mut self, key: TaskKey, reason: StopReason) {
+        let Some(task) = self.tasks.get(key) else { return };
+        let attempt = Attempt { task: task.id, attempt: task.attempt };
+        if let Some(peer) = task.cluster.and_then(|id| self.clusters.get(&id)).and_then(|cluster| cluster.peer) {
+            self.peers.send_stop(peer, Stop { attempt, reason });
+        }
+    }
+
+    /// The task of an attempt, if that attempt is the current one and with that cluster.
+    fn current(&self, id: AgentId, attempt: Attempt) -> Option<TaskKey> {
+        let key = self.live(attempt.task)?;
+        let task = self.tasks.get(key)?;
+        (task.attempt == attempt.attempt && task.cluster == Some(id)).then_some(key)
+    }
+
+    pub(super) fn cluster_ready(&mut self, now: Time, id: AgentId, modules: Vec<ModuleInfo>, ready: bool) {
+        if let Some(cluster) = self.clusters.get_mut(&id) {
+            cluster.ready |= ready;
+            cluster.offers.extend(modules.iter().map(|module| module.identity.clone()));
+            cluster.modules = Some(modules);
+        }
+        self.clusters_changed(now);
+    }
+
+    pub(super) fn cluster_leaving(&mut self, now: Time, id: AgentId) {
+        if let Some(cluster) = self.clusters.get_mut(&id) {
+            cluster.leaving = true;
+        }
+        self.clusters_changed(now);
+    }
+
+    pub(super) fn cluster_heartbeat(&mut self, now: Time, id: AgentId, heartbeat: Heartbeat) {
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        let before = cluster.workers_alive();
+        for (worker, load) in cluster.workers.iter_mut().zip(heartbeat.workers) {
+            worker.load = load;
+        }
+        if cluster.workers_alive() != before {
+            cluster.weigh();
+            self.clusters_changed(now);
+        }
+    }
+
+    /// Something about what clusters offer is different now.
+    pub(super) fn clusters_changed(&mut self, now: Time) {
+        self.classes.outdate();
+        self.wake = true;
+        self.alarm = Some(now);
+        self.resolve_again = true;
+    }
+
+    pub(super) fn done(&mut self, now: Time, id: AgentId, dones: Vec<Done>, out: &mut Vec<Effect>) {
+        for done in dones {
+            self.done_one(now, id, done, out);
+        }
+        if let Some(cluster) = self.clusters.get_mut(&id) {
+            cluster.weigh();
+            self.wake = true;
+        }
+    }
+
+    fn done_one(&mut self, now: Time, id: AgentId, done: Done, out: &mut Vec<Effect>) {
+        let Done { task: name, attempt, outcome, mut stats } = done;
+        stats.attempt = attempt;
+        if let Some(cluster) = self.clusters.get_mut(&id) {
+            cluster.ended += 1;
+            cluster.sample(stats.run_us.saturating_mul(1_000));
+        }
+        let stored = match payload_of(&outcome) {
+            Some(Payload::Stored { id, .. }) => Some(*id),
+            _ => None,
+        };
+        let key = self.live(name).filter(|key| self.tasks.get(*key).is_some_and(|task| attempt <= task.attempt));
+        let Some(key) = key else {
+            // Nobody wants this result: the task has ended, by another attempt or with its client.
+            stored
+                .into_iter()
+                .filter(|object| *object == ObjectId::result(name, attempt))
+                .for_each(|object| self.delete(object));
+            return;
+        };
+        let outcome = match stored {
+            Some(object) if object != ObjectId::result(name, attempt) => {
+                let message =
+                    format!("cluster {id} names object {object} as the result of task {name}, which is not its own");
+                Ending::failed(Event::Fail, FailureKind::Internal, message).outcome
+            }
+            _ => outcome,
+        };
+        let current = self.current(id, Attempt { task: name, attempt }).is_some();
+        if self.is_retried(key, &outcome, current) {
+            if current {
+                if let Some(task) = self.tasks.get_mut(key) {
+                    task.retries -= 1;
+                }
+                self.requeue(key);
+            }
+            stored.into_iter().for_each(|object| self.delete(object));
+            return;
+        }
+        if !current {
+            // An older attempt, from a cluster that was believed lost, won. The newer one is not needed.
+            self.stop_attempt(key, StopReason::Discard);
+        }
+        let length = payload_of(&outcome).map_or(0, Payload::length);
+        if let Some(function) = self.tasks.get(key).map(|task| task.function) {
+            self.functions.sample_result(function, length);
+        }
+        self.finish(now, key, Ending { event: event_of(&outcome), outcome, stats }, out);
+    }
+
+    /// Whether a failure is tried again because the client asked for that. One of an attempt that is not the current
+    /// one changes nothing then, since another is on its way.
+    fn is_retried(&self, key: TaskKey, outcome: &Outcome, current: bool) -> bool {
+        let Outcome::Failed(failure) = outcome else { return false };
+        let Some(task) = self.tasks.get(key) else { return false };
+        failure.kind.is_of_task() && (task.retries > 0 || !current) && task.state != State::Canceling
+    }
+
+    pub(super) fn returned(&mut self, now: Time, id: AgentId, returns: Vec<Returned>, out: &mut Vec<Effect>) {
+        for Returned { attempt, reason, message } in returns {
+            let Some(key) = self.current(id, attempt) else { continue };
+            let Some(task) = self.tasks.get_mut(key) else { continue };
+            let mut ending = None;
+            match reason {
+                ReturnReason::GivenBack => {}
+                ReturnReason::ProcessorDied => {
+                    task.deaths += 1;
+                    if task.deaths >= self.config.max_attempts {
+                        let text = format!("its processor died {} times while it ran; last: {message}", task.deaths);
+                        ending = Some(Ending::failed(Event::Fail, FailureKind::ProcessorDied, text));
+                    }
+                }
+                ReturnReason::CannotRun => {
+                    task.misfits += 1;
+                    if task.misfits >= MISFITS_MAX {
+                        let text = format!("{} clusters could not run it; last: {message}", task.misfits);
+                        ending = Some(Ending::failed(Event::Fail, FailureKind::Module, text));
+                    }
+                    self.withdraw_offer(now, id, key);
+                }
+            }
+            if self.tasks.get(key).is_some_and(|task| task.state == State::Canceling) {
+                ending = Some(Ending::failed(Event::ConfirmCancel, FailureKind::Canceled, "canceled"));
+            }
+            match ending {
+                Some(ending) => self.finish(now, key, ending, out),
+                None => self.requeue(key),
+            }
+        }
+    }
+
+    /// A cluster said that it cannot run a task: it does not have the module it once announced.
+    fn withdraw_offer(&mut self, now: Time, id: AgentId, key: TaskKey) {
+        let module =
+            self.tasks.get(key).and_then(|task| self.functions.get(task.function)).and_then(|f| f.needed_module());
+        if let Some(module) = module
+            && let Some(cluster) = self.clusters.get_mut(&id)
+        {
+            cluster.offers.remove(&module);
+            self.clusters_changed(now);
+        }
+    }
+
+    pub(super) fn running(&mut self, id: AgentId, reports: Vec<Running>) {
+        for Running { attempt, .. } in reports {
+            let Some(key) = self.current(id, attempt) else { continue };
+            if self.tasks.step(key, Event::Start).is_ok()
+                && let Some(cluster) = self.clusters.get_mut(&id)
+            {
+                cluster.sample(RUNNING_NS);
+            }
+        }
+        if let Some(cluster) = self.clusters.get_mut(&id) {
+            cluster.weigh();
+        }
+    }
+
+    /// A cluster's connection is gone, or it was silent for too long: its tasks go elsewhere at once.
+    pub(super) fn lose_cluster(&mut self, now: Time, id: AgentId, out: &mut Vec<Effect>) {
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        if let Some(peer) = cluster.peer.take()
+            && let Some(peer) = self.peers.get(peer)
+        {
+            cluster.last_heard = peer.last_heard;
+        }
+        for key in cluster.assigned.clone() {
+            let Some(task) = self.tasks.get_mut(key) else { continue };
+            let mut ending = None;
+            match task.state {
+                State::Canceling => {
+                    ending = Some(Ending::failed(
+                        Event::ConfirmCancel,
+                        FailureKind::Canceled,
+                        "canceled; its cluster is lost",
+                    ));
+                }
+                State::Running => {
+                    task.losses += 1;
+                    if task.losses >= LOSSES_MAX {
+                        let text = format!("{} clusters were lost while it ran", task.losses);
+                        ending = Some(Ending::failed(Event::Abort, FailureKind::WorkerLost, text));
+                    }
+                }
+                _ => {}
+            }
+            match ending {
+                Some(ending) => self.finish(now, key, ending, out),
+                None => self.requeue(key),
+            }
+        }
+        self.clusters_changed(now);
+    }
+}
+
+/// Which end an outcome is.
+fn event_of(outcome: &Outcome) -> Event {
+    match outcome {
+        Outcome::Ok(_) => Event::Succeed,
+        Outcome::Failed(failure) => match failure.kind {
+            FailureKind::Canceled => Event::ConfirmCancel,
+            FailureKind::WorkerLost | FailureKind::ObjectLost | FailureKind::Rejected | FailureKind::Aborted => {
+                Event::Abort
+            }
+            _ => Event::Fail,
+        },
+    }
+}
