@@ -1,0 +1,89 @@
+//! One call in one processor, without a cluster: what `scaler run` does.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use scaler_module::{Module, Signature};
+use scaler_proto::{
+    call::Call,
+    ids::{ClientId, TaskId},
+    message::{Outcome, TaskStats},
+};
+
+use super::{
+    direct::Direct,
+    setup_of,
+    workshop::{Workshop, bind, text_of},
+};
+use crate::{
+    config::ClusterSettings,
+    exit,
+    processor::records::{self, Argument, Begin, ExportRecord, Kind, ProgramRecord, TaskRecord},
+};
+
+/// How a local call ended.
+#[derive(Clone, Debug)]
+pub struct LocalOutcome {
+    /// The signature of the function, to decode what it returned.
+    pub signature: Signature,
+    /// Its result or failure; always inline.
+    pub outcome: Outcome,
+    /// What it cost.
+    pub stats: TaskStats,
+}
+
+/// Runs one call in a processor of its own, under the limits and grants of a cluster's settings, with the modules of
+/// `settings.module_path`. A preload in the settings runs first if it is of the same module.
+///
+/// # Errors
+/// With code 2 when the call never became a task: no such module or function, or arguments that do not fit.
+pub fn run_locally(settings: &ClusterSettings, call: &Call) -> anyhow::Result<LocalOutcome> {
+    let modules = super::catalogue::read_all(&settings.module_path);
+    let (info, signature, bound) =
+        bind(call, modules.iter().map(|(info, _)| info)).map_err(|reason| exit::coded(exit::USAGE, reason))?;
+    let file = modules.iter().find(|(other, _)| other.path == info.path).map(|(_, file)| file);
+    let bytes = fs::read(file.unwrap_or(&PathBuf::new()))?;
+    let module = Module::read(&bytes).map_err(|error| exit::coded(exit::USAGE, error.to_string()))?;
+    let workshop = Workshop::new(setup_of(settings))?;
+    let outcome = run(&workshop, settings, &module, &bytes, bound);
+    workshop.clean();
+    let (outcome, stats) = outcome?;
+    Ok(LocalOutcome { signature, outcome, stats })
+}
+
+fn run(
+    workshop: &Workshop,
+    settings: &ClusterSettings,
+    module: &Module,
+    bytes: &[u8],
+    bound: records::PreloadRecord,
+) -> anyhow::Result<(Outcome, TaskStats)> {
+    let refused = |failure| exit::coded(exit::USAGE, text_of(&failure));
+    let prepared = workshop.prepare(bytes, module.hash, None).map_err(refused)?;
+    let mut direct = Direct::start(workshop.setup(), "run").map_err(|failure| anyhow::anyhow!(text_of(&failure)))?;
+    direct.say(Kind::Program, &ProgramRecord { number: 0, artifact: prepared.artifact, preload: None });
+    let export = ExportRecord { number: 0, program: 0, interface: bound.interface, function: bound.function };
+    direct.say(Kind::Export, &export);
+    direct.say(Kind::Begin, &Begin { program: None });
+    let timeout_ms = settings.task_timeout_seconds.saturating_mul(1_000);
+    records::put_task(
+        direct.outgoing(),
+        &TaskRecord {
+            sequence: 1,
+            export: 0,
+            attempt: 1,
+            task: TaskId { client: ClientId(0), number: 1 },
+            timeout_ms,
+            inline_max: u32::MAX,
+            arguments: Argument::Inline(&bound.arguments),
+        },
+    );
+    // The processor ends the guest itself at its limit; a processor that cannot is killed soon after.
+    let limit = (timeout_ms != 0).then(|| Duration::from_millis(timeout_ms));
+    match direct.answer(Kind::Done, limit, "the call") {
+        Ok(body) => {
+            let done = records::done(&body)?;
+            Ok((done.outcome, done.stats))
+        }
+        Err(failure) => Ok((Outcome::Failed(failure), TaskStats::default())),
+    }
+}

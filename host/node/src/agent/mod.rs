@@ -1,0 +1,91 @@
+//! The cluster agent: link, queues and processors around the pure core, which decides everything.
+//!
+//! One loop ([`shell`]) waits on the link, the processors' sockets, signals and news from the module catalogue. The
+//! catalogue compiles and preloads on its own thread, so that heartbeats go on meanwhile.
+
+mod catalogue;
+mod direct;
+mod local;
+mod process;
+mod shell;
+mod usage;
+mod workshop;
+
+use std::{process::ExitCode, sync::Arc};
+
+pub use local::{LocalOutcome, run_locally};
+use scaler_proto::{
+    agent::AgentConfig,
+    call::Call,
+    ids::AgentId,
+    message::WorkerInfo,
+};
+
+use crate::{
+    config::{ClusterSettings, Isolation},
+    exit,
+    processor::records::{LogRecord, Setup},
+};
+
+/// Runs the role until it is told to stop.
+///
+/// # Errors
+/// What ends it before that; code 4 when the preload failed, 5 when there was no scheduler for too long.
+pub fn run(settings: ClusterSettings) -> anyhow::Result<ExitCode> {
+    scaler_net::raise_file_limit()?;
+    let preload = match &settings.preload {
+        None => None,
+        Some(text) => {
+            Some(Call::parse(text).map_err(|error| exit::coded(exit::USAGE, format!("preload: {error}")))?)
+        }
+    };
+    let workshop = Arc::new(workshop::Workshop::new(setup_of(&settings))?);
+    let config = config_of(&settings)?;
+    let result = shell::Shell::new(&settings, config, Arc::clone(&workshop), preload).and_then(shell::Shell::run);
+    workshop.clean();
+    result
+}
+
+fn setup_of(settings: &ClusterSettings) -> Setup {
+    Setup {
+        memory_limit_bytes: settings.task_memory_limit_bytes,
+        output_limit_bytes: settings.task_output_limit_bytes,
+        grants: settings.grants.resolve(),
+        is_resident: settings.isolation == Isolation::Processor,
+        preload_timeout_ms: settings.preload_timeout_seconds.saturating_mul(1_000),
+        storage_address: settings.object_storage_address.as_ref().map(ToString::to_string),
+    }
+}
+
+fn config_of(settings: &ClusterSettings) -> anyhow::Result<AgentConfig> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = host.split('.').next().unwrap_or("host").to_owned();
+    let names = settings.worker_names.as_slice();
+    let worker = |index: u32| WorkerInfo {
+        name: names.get(index as usize).cloned().unwrap_or_else(|| format!("{host}-{}", index + 1)),
+        capabilities: settings.per_worker_capabilities.clone(),
+        queue_size: settings.per_worker_task_queue_size,
+    };
+    let workers = (0..settings.num_of_workers).map(worker).collect();
+    let mut random = [0; 8];
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut random)?;
+    let mut config = AgentConfig::new(AgentId(u64::from_le_bytes(random)), host, workers);
+    env!("CARGO_PKG_VERSION").clone_into(&mut config.build);
+    config.heartbeat_interval_ms = settings.heartbeat_interval_seconds.saturating_mul(1_000);
+    config.task_timeout_ms = settings.task_timeout_seconds.saturating_mul(1_000);
+    config.death_timeout_ms = settings.death_timeout_seconds.saturating_mul(1_000);
+    Ok(config)
+}
+
+/// Logs a line that a guest wrote. The processor has filtered and capped it.
+fn guest_log(worker: &str, line: &LogRecord) {
+    let text = &line.text;
+    let source = &line.source;
+    let task = line.task.map_or_else(|| "-".to_owned(), |task| task.to_string());
+    match line.source.as_str() {
+        "error" => tracing::error!(worker, task, source, "guest: {text}"),
+        "warn" => tracing::warn!(worker, task, source, "guest: {text}"),
+        "debug" | "trace" => tracing::debug!(worker, task, source, "guest: {text}"),
+        _ => tracing::info!(worker, task, source, "guest: {text}"),
+    }
+}
