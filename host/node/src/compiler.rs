@@ -42,10 +42,7 @@ pub(crate) enum CompileError {
     Died(std::process::ExitStatus),
     /// The machine did not let us.
     #[error("{what}: {source}")]
-    Io {
-        what: String,
-        source: io::Error,
-    },
+    Io { what: String, source: io::Error },
 }
 
 /// What a child does with its input.
@@ -80,7 +77,8 @@ fn work() -> Result<(), String> {
     let mut bytes = Vec::new();
     io::stdin().read_to_end(&mut bytes).map_err(|error| format!("reading the request: {error}"))?;
     let request: Request = rmp_serde::from_slice(&bytes).map_err(|error| format!("reading the request: {error}"))?;
-    let component = fs::read(&request.input).map_err(|error| format!("reading `{}`: {error}", request.input.display()))?;
+    let component =
+        fs::read(&request.input).map_err(|error| format!("reading `{}`: {error}", request.input.display()))?;
     let component = match request.action {
         Action::Compile => component,
         Action::Instrument => prepare(&component).map_err(|error| error.to_string())?,
@@ -183,7 +181,8 @@ impl Cache {
     /// Compiles without keeping: the artifact is gone when this process ends.
     pub(crate) fn compile(&self, action: Action, component: &Path) -> Result<PathBuf, CompileError> {
         let file = tempfile::Builder::new().suffix(".cwasm").tempfile_in(self.temporary.path());
-        let file = file.map_err(|source| CompileError::Io { what: "creating a file in the cache".to_owned(), source })?;
+        let file =
+            file.map_err(|source| CompileError::Io { what: "creating a file in the cache".to_owned(), source })?;
         let (_, output) = file.keep().map_err(|error| CompileError::Io {
             what: "creating a file in the cache".to_owned(),
             source: error.error,
@@ -245,7 +244,8 @@ fn run_child(request: &Request) -> Result<(), CompileError> {
         .map_err(|error| io_error("watching the compiler")(error.into()))?;
     let has_ended = loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = rustix::event::Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+        let timeout =
+            rustix::event::Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
         let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
         match rustix::event::poll(&mut fds, Some(&timeout)) {
             Err(rustix::io::Errno::INTR) => {}
@@ -269,7 +269,8 @@ fn run_child(request: &Request) -> Result<(), CompileError> {
 }
 
 fn limit_child() -> io::Result<()> {
-    for (resource, limit) in [(libc::RLIMIT_DATA, DATA_BYTES), (libc::RLIMIT_CPU, CPU_SECONDS), (libc::RLIMIT_CORE, 0)] {
+    for (resource, limit) in [(libc::RLIMIT_DATA, DATA_BYTES), (libc::RLIMIT_CPU, CPU_SECONDS), (libc::RLIMIT_CORE, 0)]
+    {
         let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
         // SAFETY: a plain system call with a pointer to a value on this stack.
         if unsafe { libc::setrlimit(resource, &limit) } != 0 {

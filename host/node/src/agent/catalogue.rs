@@ -121,7 +121,8 @@ impl Catalogue {
         let infos: Vec<ModuleInfo> = fresh.iter().map(|fresh| fresh.module.info(&fresh.path, None)).collect();
         let mut bound = None;
         if let Some(call) = &self.preload {
-            let (args, kwargs) = (list(call.args.iter()), list(call.kwargs.iter().map(|(name, value)| format!("{name}={value}"))));
+            let (args, kwargs) =
+                (list(call.args.iter()), list(call.kwargs.iter().map(|(name, value)| format!("{name}={value}"))));
             tracing::info!("preloading: {}:{} with args=[{args}] kwargs=[{kwargs}]", call.module, call.function);
             let (module, preload) = bind_preload(call, infos.iter())?;
             self.prepared_path = Some(module.path.clone());
@@ -204,7 +205,10 @@ impl Catalogue {
         known.stamp = stamp;
         let shown = file.display();
         if stamp.length > MODULE_BYTES_MAX {
-            tracing::error!("`{shown}` is left out: {} bytes are more than the {MODULE_BYTES_MAX} of a module", stamp.length);
+            tracing::error!(
+                "`{shown}` is left out: {} bytes are more than the {MODULE_BYTES_MAX} of a module",
+                stamp.length
+            );
             return None;
         }
         let read = fs::read(file).map_err(|error| error.to_string());
@@ -291,8 +295,9 @@ pub(super) fn fetch(define: Define, storage: Option<Address>, workshop: Arc<Work
 
 fn fetched(define: &Define, storage: Option<Address>, workshop: &Workshop) -> Result<Prepared, Failure> {
     let hash = define.identity.hash;
-    let storage = storage
-        .ok_or_else(|| failure(FailureKind::ObjectLost, "the scheduler has no object storage to get the module from"))?;
+    let storage = storage.ok_or_else(|| {
+        failure(FailureKind::ObjectLost, "the scheduler has no object storage to get the module from")
+    })?;
     let bytes = ObjectClient::new(storage, ClientOptions::default())
         .get(ObjectId::module(hash), MODULE_WAIT)
         .map_err(|error| failure(FailureKind::ObjectLost, format!("module `{}`: {error}", define.path)))?;
@@ -306,7 +311,11 @@ fn fetched(define: &Define, storage: Option<Address>, workshop: &Workshop) -> Re
     }
     let preload = read_registered(&bytes, &define.path, define.identity.preload.as_deref())?;
     let prepared = workshop.prepare(&bytes, hash, preload.as_ref()).map_err(|failure| Failure {
-        kind: if preload.is_some() && failure.kind != FailureKind::Module { FailureKind::Preload } else { failure.kind },
+        kind: if preload.is_some() && failure.kind != FailureKind::Module {
+            FailureKind::Preload
+        } else {
+            failure.kind
+        },
         message: format!("module `{}`: {}", define.path, failure.message),
         ..failure
     })?;

@@ -23,8 +23,8 @@ pub(super) struct Direct {
 impl Direct {
     /// Starts it; the calling thread must live as long as it. `label` stands before the guest's lines in the log.
     pub(super) fn start(setup: &Setup, label: impl Into<String>) -> Result<Self, Failure> {
-        let process =
-            Process::spawn().map_err(|error| failure(FailureKind::Internal, format!("starting a processor: {error}")))?;
+        let process = Process::spawn()
+            .map_err(|error| failure(FailureKind::Internal, format!("starting a processor: {error}")))?;
         let mut direct = Self { process, label: label.into() };
         direct.say(Kind::Setup, setup);
         Ok(direct)

@@ -14,16 +14,10 @@ mod workshop;
 use std::{process::ExitCode, sync::Arc};
 
 pub use local::{LocalOutcome, run_locally};
-use scaler_proto::{
-    agent::AgentConfig,
-    call::Call,
-    ids::AgentId,
-    message::WorkerInfo,
-};
+use scaler_proto::{agent::AgentConfig, ids::AgentId, message::WorkerInfo};
 
 use crate::{
     config::{ClusterSettings, Isolation},
-    exit,
     processor::records::{LogRecord, Setup},
 };
 
@@ -33,15 +27,10 @@ use crate::{
 /// What ends it before that; code 4 when the preload failed, 5 when there was no scheduler for too long.
 pub fn run(settings: ClusterSettings) -> anyhow::Result<ExitCode> {
     scaler_net::raise_file_limit()?;
-    let preload = match &settings.preload {
-        None => None,
-        Some(text) => {
-            Some(Call::parse(text).map_err(|error| exit::coded(exit::USAGE, format!("preload: {error}")))?)
-        }
-    };
     let workshop = Arc::new(workshop::Workshop::new(setup_of(&settings))?);
     let config = config_of(&settings)?;
-    let result = shell::Shell::new(&settings, config, Arc::clone(&workshop), preload).and_then(shell::Shell::run);
+    let result = shell::Shell::new(&settings, config, Arc::clone(&workshop), settings.preload.clone())
+        .and_then(shell::Shell::run);
     workshop.clean();
     result
 }

@@ -164,12 +164,9 @@ impl Process {
 
     /// Waits until there is something to receive, or for the time given.
     pub(super) fn wait(&self, timeout: std::time::Duration) -> io::Result<bool> {
-        let timeout = rustix::event::Timespec {
-            tv_sec: timeout.as_secs() as i64,
-            tv_nsec: i64::from(timeout.subsec_nanos()),
-        };
-        let flags =
-            if self.has_outgoing() { rustix::event::PollFlags::OUT } else { rustix::event::PollFlags::empty() };
+        let timeout =
+            rustix::event::Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
+        let flags = if self.has_outgoing() { rustix::event::PollFlags::OUT } else { rustix::event::PollFlags::empty() };
         let mut fds = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN | flags)];
         match rustix::event::poll(&mut fds, Some(&timeout)) {
             Err(rustix::io::Errno::INTR) => Ok(true),

@@ -164,9 +164,10 @@ impl Shell {
 
     /// Waits for anything; returns the workers whose processors said something or ended.
     fn wait(&mut self) -> anyhow::Result<Vec<usize>> {
-        let deadline = self.core.next_deadline().map(|at| {
-            Instant::now() + Duration::from_nanos(at.0.saturating_sub(monotonic_ns()))
-        });
+        let deadline = self
+            .core
+            .next_deadline()
+            .map(|at| Instant::now() + Duration::from_nanos(at.0.saturating_sub(monotonic_ns())));
         let is_blocked = self.slots.iter().any(|slot| slot.process.as_ref().is_some_and(Process::has_outgoing));
         let deadline = if is_blocked {
             let retry = Instant::now() + RETRY;
@@ -210,9 +211,10 @@ impl Shell {
     fn turn(&mut self, effects: &mut Vec<Effect>) {
         for (worker, slot) in self.slots.iter().enumerate() {
             let Some(process) = &slot.process else { continue };
-            let running = process.page().running().map(|(sequence, since)| {
-                (sequence, if since == 0 { now() } else { Time(since) })
-            });
+            let running = process
+                .page()
+                .running()
+                .map(|(sequence, since)| (sequence, if since == 0 { now() } else { Time(since) }));
             self.core.processor_running(now(), worker as u16, running);
         }
         self.core.tick(now(), effects);
@@ -303,7 +305,8 @@ impl Shell {
             return true;
         }
         if !define.stored {
-            let text = format!("this cluster does not have the module `{}` in the version that was asked for", define.path);
+            let text =
+                format!("this cluster does not have the module `{}` in the version that was asked for", define.path);
             self.core.function_failed(now(), function, failure(FailureKind::Module, text));
             return true;
         }
@@ -428,10 +431,11 @@ impl Shell {
                             self.core.processor_ready(now(), number, pid);
                         }
                         Kind::Failed => {
-                            refusal = Some(records::value(kind, body).map_or_else(
-                                |_| "the processor cannot start".to_owned(),
-                                |failure| text_of(&failure),
-                            ));
+                            refusal =
+                                Some(records::value(kind, body).map_or_else(
+                                    |_| "the processor cannot start".to_owned(),
+                                    |failure| text_of(&failure),
+                                ));
                         }
                         _ => {}
                     },
@@ -576,7 +580,9 @@ impl Shell {
             Note::Refused { reason } => tracing::warn!("the scheduler refused: {reason}"),
             Note::Reset { reason } => tracing::warn!("connecting again: {reason}"),
             Note::Forgotten { tasks } => {
-                tracing::warn!("the scheduler was restarted and does not know the {tasks} tasks at hand; they are dropped");
+                tracing::warn!(
+                    "the scheduler was restarted and does not know the {tasks} tasks at hand; they are dropped"
+                );
             }
             Note::Leaving { reason } => tracing::info!("leaving: {reason}"),
             Note::Retired { worker, reason } => {

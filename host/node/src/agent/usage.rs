@@ -17,7 +17,8 @@ impl Usage {
             return (0, 0);
         };
         let before = self.seen.insert(pid, (cpu_ms, now_ms));
-        let permille = before.map_or(0, |(cpu, at)| cpu_ms.saturating_sub(cpu) * 1_000 / now_ms.saturating_sub(at).max(1));
+        let permille =
+            before.map_or(0, |(cpu, at)| cpu_ms.saturating_sub(cpu) * 1_000 / now_ms.saturating_sub(at).max(1));
         (u32::try_from(permille).unwrap_or(u32::MAX), rss_bytes)
     }
 

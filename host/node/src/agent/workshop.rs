@@ -77,7 +77,8 @@ impl Workshop {
         if prepared.preload.is_none() {
             return Ok(());
         }
-        let program = ProgramRecord { number: 0, artifact: prepared.artifact.clone(), preload: prepared.preload.clone() };
+        let program =
+            ProgramRecord { number: 0, artifact: prepared.artifact.clone(), preload: prepared.preload.clone() };
         Direct::start(&self.setup, "preload")?.begin(&program, self.preload_timeout())
     }
 
@@ -109,8 +110,12 @@ impl Workshop {
         let input = self.write_component(component, &format!("{hash}-plain"))?;
         let output = self.cache.temporary_file(&format!("{}-snapshot.wasm", key.name()));
         let program = ProgramRecord { number: 0, artifact, preload: None };
-        let request =
-            SnapshotRequest { program: 0, component: input.clone(), call: preload.record.clone(), output: output.clone() };
+        let request = SnapshotRequest {
+            program: 0,
+            component: input.clone(),
+            call: preload.record.clone(),
+            output: output.clone(),
+        };
         let taken = Direct::start(&self.setup, "preload")?.snapshot(&program, &request, self.preload_timeout());
         let _ = fs::remove_file(&input);
         let taken = taken?;
@@ -126,7 +131,11 @@ impl Workshop {
         tracing::info!(
             "preload: done in {} ms, snapshot {}",
             taken.run_us / 1_000,
-            if taken.is_cacheable { "kept in the cache" } else { "taken anew at each start, because it depends on more than its arguments" }
+            if taken.is_cacheable {
+                "kept in the cache"
+            } else {
+                "taken anew at each start, because it depends on more than its arguments"
+            }
         );
         Ok(compiled)
     }
@@ -181,10 +190,11 @@ pub(super) fn read_registered(
     let refused = |reason: String| failure(FailureKind::Preload, format!("preload `{text}`: {reason}"));
     let call = Call::parse(text).map_err(|error| refused(error.to_string()))?;
     let info = module.info(path, Some(text.to_owned()));
-    let (_, bound) = bind_preload(&call, std::iter::once(&info)).or_else(|first| {
-        let inner = Call { module: format!("{path}.{}", call.module), ..call.clone() };
-        bind_preload(&inner, std::iter::once(&info)).map_err(|_| first)
-    })
-    .map_err(refused)?;
+    let (_, bound) = bind_preload(&call, std::iter::once(&info))
+        .or_else(|first| {
+            let inner = Call { module: format!("{path}.{}", call.module), ..call.clone() };
+            bind_preload(&inner, std::iter::once(&info)).map_err(|_| first)
+        })
+        .map_err(refused)?;
     Ok(Some(bound))
 }

@@ -107,9 +107,8 @@ impl Answers {
         let mut outgoing = self.lock();
         records::put_done(&mut outgoing.bytes, done);
         outgoing.answers += 1;
-        let is_due = outgoing.answers >= outgoing.goal
-            || outgoing.bytes.len() >= BYTES
-            || outgoing.sent_at.elapsed() >= WAIT;
+        let is_due =
+            outgoing.answers >= outgoing.goal || outgoing.bytes.len() >= BYTES || outgoing.sent_at.elapsed() >= WAIT;
         if is_due { outgoing.send() } else { Ok(()) }
     }
 

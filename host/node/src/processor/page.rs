@@ -47,9 +47,8 @@ impl Page {
     /// The page behind a descriptor.
     pub(crate) fn map(fd: impl AsFd) -> io::Result<Self> {
         // SAFETY: a fresh shared mapping at an address of the kernel's choice; nothing else in this process is touched.
-        let address = unsafe {
-            mmap(std::ptr::null_mut(), BYTES, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, fd, 0)?
-        };
+        let address =
+            unsafe { mmap(std::ptr::null_mut(), BYTES, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, fd, 0)? };
         // SAFETY: the mapping is page-aligned, larger than `Words`, zeroed by the kernel, and unmapped only by
         // `release`, which consumes the agent's copy. All access goes through atomics, so the other process may write.
         Ok(Self(unsafe { &*address.cast::<Words>() }))

@@ -39,7 +39,10 @@ impl Storage {
 
     fn client(&mut self) -> Result<&mut ObjectClient, Failure> {
         self.0.as_mut().ok_or_else(|| {
-            failure(FailureKind::ObjectLost, "the scheduler has no object storage, and the value is too large without one")
+            failure(
+                FailureKind::ObjectLost,
+                "the scheduler has no object storage, and the value is too large without one",
+            )
         })
     }
 }

@@ -55,10 +55,8 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(setup: Setup, page: Page, answers: Arc<Answers>) -> Result<Self, ProcessorError> {
-        let engine = Engine::new(&EngineSettings {
-            memory_max_bytes: setup.memory_limit_bytes,
-            ..EngineSettings::default()
-        })?;
+        let engine =
+            Engine::new(&EngineSettings { memory_max_bytes: setup.memory_limit_bytes, ..EngineSettings::default() })?;
         let mut storage = Storage::default();
         if let Some(address) = &setup.storage_address {
             storage.set_address(address);
@@ -70,7 +68,18 @@ impl Worker {
         };
         let log: Arc<dyn LogSink> = Arc::clone(&answers) as Arc<dyn LogSink>;
         let grants = Arc::new(setup.grants.open()?);
-        Ok(Self { setup, engine, grants, page, answers, log, storage, programs: BTreeMap::new(), exports: Vec::new(), limits })
+        Ok(Self {
+            setup,
+            engine,
+            grants,
+            page,
+            answers,
+            log,
+            storage,
+            programs: BTreeMap::new(),
+            exports: Vec::new(),
+            limits,
+        })
     }
 
     /// Does what a record says.
@@ -241,18 +250,17 @@ impl Worker {
     fn fault(&mut self, record: &TaskRecord<'_>, mut fault: Fault) -> Result<Failure, Failure> {
         if fault.kind == FailureKind::Canceled && self.page.is_timeout() {
             fault.kind = FailureKind::Timeout;
-            fault.message =
-                format!("the task ran longer than its limit of {} s", Duration::from_millis(record.timeout_ms).as_secs_f64());
+            fault.message = format!(
+                "the task ran longer than its limit of {} s",
+                Duration::from_millis(record.timeout_ms).as_secs_f64()
+            );
         }
         let value = fault.value.take().map(|bytes| self.payload(record, bytes)).transpose()?;
         Ok(Failure { value, ..of_fault(fault) })
     }
 }
 
-fn resident(
-    program: &Program,
-    preload: Option<&PreloadRecord>,
-) -> Result<(Option<Resident>, Option<Entry>), Failure> {
+fn resident(program: &Program, preload: Option<&PreloadRecord>) -> Result<(Option<Resident>, Option<Entry>), Failure> {
     let Some(call) = preload else { return Ok((Some(Resident::new(program, None)), None)) };
     let entry = program
         .entry(call.interface.as_deref(), &call.function)
