@@ -1,9 +1,26 @@
 //! Guest projects: `scaler new` makes one, `scaler build` turns it into a component that the sandbox can run.
+//!
+//! - `manifest`: what cargo says about the crate; `compile`: the call of cargo that makes the core module;
+//! - `toolchain`: a compiler that has the target's standard library, `debian`: how to get one where rustup cannot;
+//! - `component`: from the core module to the component;
+//! - `project`: a new project; `cache`: the user's cache folder, where toolchain and SDK are kept.
+
+mod cache;
+mod compile;
+mod component;
+mod debian;
+mod manifest;
+mod project;
+mod toolchain;
+
+pub use component::ComponentError;
+pub use toolchain::ToolchainError;
 
 use std::{
+    fs,
     io::{self, Write},
-    path::PathBuf,
-    time::Duration,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 /// Arguments of `scaler build`.
@@ -47,16 +64,191 @@ pub enum GuestError {
     /// The caller's output could not be written.
     #[error("cannot write the output")]
     Output(#[from] io::Error),
+    /// A file or folder could not be used.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is nothing to build.
+    #[error("{} is no guest: there is no Cargo.toml (`scaler new NAME` makes a project)", .0.display())]
+    NoManifest(PathBuf),
+    /// Cargo is not installed.
+    #[error("cannot start `{program}`: install Rust with cargo, which builds guests")]
+    NoCargo {
+        /// The program that was tried.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Cargo could not make sense of the project.
+    #[error("cargo cannot read {}:\n{message}", path.display())]
+    Metadata {
+        /// The manifest.
+        path: PathBuf,
+        /// What cargo said.
+        message: String,
+    },
+    /// The manifest belongs to a workspace without a package of its own.
+    #[error("{} has no package: name the folder of one of its members", .0.display())]
+    NoPackage(PathBuf),
+    /// The crate is not linked as a module.
+    #[error("the crate `{package}` is no WebAssembly module: add these lines to {}\n\n    [lib]\n    crate-type = [\"cdylib\"]", path.display())]
+    NotCdylib {
+        /// The package.
+        package: String,
+        /// Its manifest.
+        path: PathBuf,
+    },
+    /// A setting under `[package.metadata.scaler]` is not known.
+    #[error("{}: [package.metadata.scaler] {message}; it knows `wasi = true` and `wasi = false`", path.display())]
+    Setting {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The compiler refused the guest; its messages went to stderr.
+    #[error("`{package}` does not compile: see the compiler's messages above")]
+    Compile {
+        /// The package.
+        package: String,
+    },
+    /// No compiler for guests could be had.
+    #[error(transparent)]
+    Toolchain(#[from] ToolchainError),
+    /// The module could not be made a component.
+    #[error("{}: {error}", path.display())]
+    Component {
+        /// The module.
+        path: PathBuf,
+        /// Why.
+        error: ComponentError,
+    },
+    /// The component was made and cannot be read back.
+    #[error("{}: {message}", path.display())]
+    Unreadable {
+        /// The component.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
+    /// The project's name is no name of a package.
+    #[error("`{0}` is no name for a project: it must be of ASCII letters, digits, `-` and `_`, and start with a letter")]
+    Name(String),
+    /// The place of the new project is taken.
+    #[error("{} exists already and is not empty", .0.display())]
+    NotEmpty(PathBuf),
+}
+
+impl GuestError {
+    fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { action, path, source }
+    }
 }
 
 /// Builds a guest crate into a component; `progress` gets lines for people (nothing that a program should parse).
+///
+/// # Errors
+/// When there is nothing to build, when it does not compile (the compiler's messages go to stderr), when no compiler
+/// for guests can be had, and when the module exports nothing that a component can have.
 pub fn build(arguments: &BuildArgs, progress: &mut dyn Write) -> Result<Built, GuestError> {
-    let _ = (arguments, progress);
-    todo!()
+    let started = Instant::now();
+    let (core, default_output) = if arguments.path.is_file() && !is_manifest(&arguments.path) {
+        let stem = arguments.path.file_name().unwrap_or_default();
+        (arguments.path.clone(), arguments.path.with_file_name("modules").join(stem))
+    } else {
+        let package = manifest::read(&arguments.path)?;
+        let core = compile::compile(&package, progress)?;
+        (core, package.folder.join("modules").join(format!("{}.wasm", package.name.replace('-', "_"))))
+    };
+    let output = arguments.output.clone().unwrap_or(default_output);
+    let bytes = fs::read(&core).map_err(GuestError::file("read", &core))?;
+    let component = component::componentise(&bytes)
+        .map_err(|error| GuestError::Component { path: core.clone(), error })?;
+    write_whole(&output, &component)?;
+    let built = describe(output, &component, started)?;
+    report(&built, progress)?;
+    Ok(built)
 }
 
 /// Makes a guest project; `output` gets lines for people, the next two commands among them.
+///
+/// # Errors
+/// When the name is no package's name, or the folder is taken or cannot be written.
 pub fn new(arguments: &NewArgs, output: &mut dyn Write) -> Result<(), GuestError> {
-    let _ = (arguments, output);
-    todo!()
+    project::new(&arguments.name, output)
+}
+
+fn is_manifest(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "Cargo.toml")
+}
+
+/// Writes a file so that nobody sees half of it; an equal file stays untouched, and who watches it is not woken.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), GuestError> {
+    if fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(GuestError::file("create", folder))?;
+    let write = || -> io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".building-").tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        // A temporary file is the user's alone; a component is as readable as any file.
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        file.as_file().set_permissions(permissions)?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(GuestError::file("write", path))
+}
+
+fn describe(path: PathBuf, component: &[u8], started: Instant) -> Result<Built, GuestError> {
+    let decoded = wit_component::decode(component)
+        .map_err(|error| GuestError::Unreadable { path: path.clone(), message: format!("{error:#}") })?;
+    let (resolve, wasi, functions) = match &decoded {
+        wit_component::DecodedWasm::Component(resolve, world) => {
+            let world = &resolve.worlds[*world];
+            let wasi = world.imports.keys().any(|key| resolve.name_world_key(key).starts_with("wasi:"));
+            (resolve, wasi, &world.exports)
+        }
+        wit_component::DecodedWasm::WitPackage(..) => {
+            let message = "this is a WIT package, not a component with code".to_owned();
+            return Err(GuestError::Unreadable { path, message });
+        }
+    };
+    let functions = functions.iter().flat_map(|(key, item)| match item {
+        wit_parser::WorldItem::Interface { id, .. } => {
+            let interface = resolve.name_world_key(key);
+            let names = resolve.interfaces[*id].functions.keys();
+            names.map(|name| snake(&format!("{interface}:{name}"))).collect()
+        }
+        wit_parser::WorldItem::Function(function) => vec![snake(&function.name)],
+        wit_parser::WorldItem::Type { .. } => Vec::new(),
+    });
+    let functions = functions.collect();
+    Ok(Built { path, size_bytes: component.len() as u64, functions, wasi, elapsed: started.elapsed() })
+}
+
+/// The spelling in which calls are written.
+fn snake(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+fn report(built: &Built, progress: &mut dyn Write) -> io::Result<()> {
+    let kib = built.size_bytes.div_ceil(1024);
+    let wasi = if built.wasi { "with WASI" } else { "without WASI" };
+    let seconds = built.elapsed.as_secs_f64();
+    writeln!(progress, "built {} ({kib} KiB, {wasi}) in {seconds:.1} s", built.path.display())?;
+    let module = built.path.file_stem().unwrap_or_default().to_string_lossy();
+    for function in &built.functions {
+        let separator = if function.contains(':') { '.' } else { ':' };
+        writeln!(progress, "  {module}{separator}{function}")?;
+    }
+    Ok(())
 }
