@@ -5,7 +5,7 @@
 //!
 //! let rows = 3;
 //! log::info!("read {rows} rows");
-//! log::write(log::Level::Warn, "no header");
+//! log::warn("no header");
 //! ```
 
 /// How much a line matters.
@@ -23,9 +23,9 @@ pub enum Level {
     Error,
 }
 
-/// Adds a line to the log; the macros of this module are the comfortable form.
-pub fn write(level: Level, message: &str) {
-    crate::host::log(level, message);
+/// Adds a line to the log.
+pub fn write(level: Level, message: impl AsRef<str>) {
+    crate::host::log(level, message.as_ref());
 }
 
 macro_rules! levels {
@@ -34,11 +34,16 @@ macro_rules! levels {
         #[macro_export]
         macro_rules! $private {
             ($dollar($dollar argument:tt)*) => {
-                $crate::log::write($crate::log::Level::$level, &::std::format!($dollar($dollar argument)*))
+                $crate::log::write($crate::log::Level::$level, ::std::format!($dollar($dollar argument)*))
             };
         }
         #[doc = concat!("Adds a line of level [`", stringify!($level), "`](Level::", stringify!($level), "), with the arguments of [`format!`].")]
         pub use $private as $name;
+
+        #[doc = concat!("Adds a line of level [`", stringify!($level), "`](Level::", stringify!($level), ").")]
+        pub fn $name(message: impl AsRef<str>) {
+            write(Level::$level, message);
+        }
     )* };
 }
 
