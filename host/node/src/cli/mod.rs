@@ -1,22 +1,129 @@
-//! The command line of `scaler` and the entry points of the thin mains.
+//! The command line of `scaler`, and the entry points of the thin mains.
+//!
+//! Results go to stdout and nothing else does; what is for people goes to stderr. Servers are dispatched before clap
+//! sees anything, because their options come from the settings (`roles`).
 
+mod connect;
+mod inspect;
+mod local;
+mod map;
+mod output;
 mod roles;
+mod status;
+mod submit;
+mod up;
+
+use std::{env, ffi::OsString, io::Write as _, process::ExitCode};
+
+use clap::{Parser, Subcommand};
 
 pub use roles::{cluster, object_storage_server, scheduler};
 
-use std::{env, ffi::OsString, process::ExitCode};
+use crate::{exit, guest};
+
+/// Runs functions of WebAssembly components as tasks on a cluster, each in a sandbox of its own.
+#[derive(Parser)]
+#[command(name = "scaler", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Commands,
+}
+
+const EXIT_CODES: &str = "\
+A call is written module.path:function(arguments), with Python's or JSON's literals: \"init:configure('production', debug=false)\".
+
+Exit codes: 0 success; 1 the task failed, or the server refused; 2 wrong usage or configuration, or the call never \
+became a task; 3 no scheduler within --connect-timeout-seconds. Servers: 0 stopped, 2 configuration, 4 preload failed, \
+5 death timeout, 1 anything else.";
+
+#[derive(Subcommand)]
+enum Commands {
+    /// Make a new guest project
+    New(guest::NewArgs),
+    /// Turn a guest crate into a component
+    Build(guest::BuildArgs),
+    /// Show what a component exports and imports
+    Inspect(inspect::InspectArgs),
+    /// Call a function in a sandbox on this machine, without a cluster
+    Run(local::RunArgs),
+    /// Call a function on a cluster and print its result
+    Submit(submit::SubmitArgs),
+    /// Call a function for every element of an input, results in input order
+    Map(map::MapArgs),
+    /// Show scheduler, workers, clients and tasks
+    Status(status::StatusArgs),
+    /// End a scheduler and its clusters
+    Shutdown(status::ShutdownArgs),
+    /// Run object storage, scheduler and cluster together in the foreground
+    Up(up::UpArgs),
+    /// Take calls from clients and place them on clusters (`scaler_scheduler`)
+    #[command(disable_help_flag = true)]
+    Scheduler(RoleArgs),
+    /// Run workers for a scheduler (`scaler_cluster`)
+    #[command(disable_help_flag = true)]
+    Cluster(RoleArgs),
+    /// Keep large arguments and results (`scaler_object_storage_server`)
+    #[command(name = "object_storage_server", disable_help_flag = true)]
+    ObjectStorageServer(RoleArgs),
+}
+
+/// A role's arguments are read by `roles`; here they only make the command appear in the help.
+#[derive(clap::Args)]
+struct RoleArgs {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
 
 /// `scaler`, with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().collect();
-    let role = arguments.get(1).and_then(|first| first.to_str()).unwrap_or_default();
-    let rest = arguments.iter().skip(1).cloned();
-    match role {
-        "scheduler" => roles::run_scheduler(rest),
-        "cluster" => roles::run_cluster(rest),
-        "object_storage_server" | "__storage" => roles::run_storage(rest),
-        _ => roles::hidden(arguments.get(1).map(OsString::as_os_str))
-            .unwrap_or_else(|| ExitCode::from(crate::exit::USAGE)),
+    let first = arguments.get(1).map(OsString::as_os_str);
+    if let Some(code) = roles::hidden(first) {
+        return code;
     }
+    if first.is_some_and(|first| first == "__storage") {
+        return roles::run_storage(arguments.into_iter().skip(1));
+    }
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => run(cli.command),
+        Err(error) => {
+            // With the output closed there is nobody to tell.
+            let _ = error.print();
+            ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::SUCCESS })
+        }
+    }
+}
+
+fn run(command: Commands) -> ExitCode {
+    let role = |name: &str, arguments: RoleArgs| std::iter::once(OsString::from(name)).chain(arguments.arguments);
+    let outcome = match command {
+        Commands::Scheduler(arguments) => return roles::run_scheduler(role("scaler scheduler", arguments)),
+        Commands::Cluster(arguments) => return roles::run_cluster(role("scaler cluster", arguments)),
+        Commands::ObjectStorageServer(arguments) => {
+            return roles::run_storage(role("scaler object_storage_server", arguments));
+        }
+        Commands::New(arguments) => make(&arguments),
+        Commands::Build(arguments) => build(&arguments),
+        Commands::Inspect(arguments) => inspect::inspect(&arguments),
+        Commands::Run(arguments) => local::run(&arguments),
+        Commands::Submit(arguments) => submit::submit(&arguments),
+        Commands::Map(arguments) => map::map(&arguments),
+        Commands::Status(arguments) => status::status(&arguments),
+        Commands::Shutdown(arguments) => status::shutdown(&arguments),
+        Commands::Up(arguments) => up::up(&arguments),
+    };
+    outcome.unwrap_or_else(|error| output::explain(&error))
+}
+
+fn make(arguments: &guest::NewArgs) -> anyhow::Result<ExitCode> {
+    guest::new(arguments, &mut std::io::stdout()).map_err(anyhow::Error::new)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn build(arguments: &guest::BuildArgs) -> anyhow::Result<ExitCode> {
+    let built = guest::build(arguments, &mut std::io::stderr()).map_err(anyhow::Error::new)?;
+    let mut stdout = std::io::stdout().lock();
+    output::written(writeln!(stdout, "{}", built.path.display()))?;
+    Ok(ExitCode::SUCCESS)
 }

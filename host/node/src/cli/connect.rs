@@ -1,0 +1,72 @@
+//! What all commands that talk to a scheduler share: the connection and the options of a call.
+
+use std::{path::PathBuf, time::Duration};
+
+use scaler_client::{
+    Capabilities, Function, FunctionOptions, ModuleOptions, SubmitOptions,
+    blocking::{Client, ClientBuilder},
+};
+
+use crate::exit;
+
+/// How to reach the scheduler.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Connection {
+    /// The scheduler, as in tcp://127.0.0.1:8516
+    #[arg(value_name = "ADDRESS")]
+    pub(super) address: String,
+    /// Give up when no scheduler answers for this long
+    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
+    pub(super) connect_timeout_seconds: Duration,
+}
+
+/// How to run a call.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct CallOptions {
+    /// What the worker must offer, as in linux,gpu=1
+    #[arg(long, value_name = "CAPABILITIES", default_value_t = Capabilities::none(), hide_default_value = true)]
+    pub(super) capabilities: Capabilities,
+    /// A task that runs longer fails; without a cluster, how long to wait for one
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub(super) timeout_seconds: Option<Duration>,
+    /// Higher runs first
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    pub(super) priority: i32,
+    /// Bring this component along instead of using one of the cluster's; it is called by the file's name
+    #[arg(long, value_name = "FILE")]
+    pub(super) module: Option<PathBuf>,
+}
+
+impl Connection {
+    pub(super) fn open(&self) -> anyhow::Result<Client> {
+        let builder: ClientBuilder = Client::builder().connect_timeout(self.connect_timeout_seconds);
+        Ok(builder.connect_blocking(&self.address)?)
+    }
+}
+
+impl CallOptions {
+    /// Looks the function up, after its module was registered if it comes along.
+    pub(super) fn function(&self, client: &Client, target: &str) -> anyhow::Result<Function> {
+        if let Some(path) = &self.module {
+            client.register_module(path, &ModuleOptions::default())?;
+        }
+        let mut options = FunctionOptions::new().capabilities(self.capabilities.clone());
+        options.timeout = self.timeout_seconds;
+        Ok(client.function_with(target, &options)?)
+    }
+
+    pub(super) fn submit(&self) -> SubmitOptions {
+        let mut options = SubmitOptions::new().capabilities(self.capabilities.clone()).priority(self.priority);
+        options.timeout = self.timeout_seconds;
+        options
+    }
+}
+
+/// A positive number of seconds, fractions allowed.
+pub(super) fn seconds(text: &str) -> Result<Duration, anyhow::Error> {
+    let seconds: f64 = text.parse().map_err(|_| exit::coded(exit::USAGE, "not a number of seconds"))?;
+    if seconds <= 0.0 {
+        return Err(exit::coded(exit::USAGE, "must be positive"));
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| exit::coded(exit::USAGE, "not a number of seconds"))
+}

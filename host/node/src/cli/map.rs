@@ -1,0 +1,238 @@
+//! `scaler map`: one function over a stream of inputs, results as JSON lines in input order, bounded memory.
+//!
+//! One thread reads and binds, the main thread prints; between them the client keeps a window of calls under way.
+//! Output is flushed when nothing more is there, so that a fast stream costs few system calls and a slow one shows
+//! each result at once.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, IsTerminal as _, Write},
+    ops::Range,
+    path::PathBuf,
+    process::ExitCode,
+    thread,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use scaler_client::{BoundArguments, Error, Function, MapOptions, PipeItem, PipeReceiver, PipeSender, Value};
+
+use super::{
+    connect::{CallOptions, Connection},
+    output,
+};
+use crate::exit;
+
+/// Longest line of input.
+const LINE_BYTES_MAX: u64 = 256 << 20;
+/// Results taken at once.
+const BATCH_MAX: usize = 1024;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct MapArgs {
+    #[command(flatten)]
+    connection: Connection,
+    /// The function, without arguments
+    #[arg(value_name = "MODULE:FUNCTION")]
+    function: String,
+    /// Call it with each integer from A up to, not including, B
+    #[arg(long, value_name = "A..B", value_parser = range, allow_hyphen_values = true, conflicts_with = "each_line")]
+    range: Option<Range<i64>>,
+    /// Call it with each line of a file as a string [default: JSON lines on stdin: an array is the argument list, an
+    /// object the arguments by name, anything else the one argument]
+    #[arg(long, value_name = "FILE")]
+    each_line: Option<PathBuf>,
+    #[command(flatten)]
+    options: CallOptions,
+}
+
+/// Why the input ended before its end: `None` when somebody else has the reason.
+type Stopped = Option<anyhow::Error>;
+
+pub(super) fn map(arguments: &MapArgs) -> anyhow::Result<ExitCode> {
+    let input = Input::open(arguments)?;
+    let client = arguments.connection.open()?;
+    let function = arguments.options.function(&client, &arguments.function)?;
+    let (sender, mut receiver) = client.pipe(&function, MapOptions::new().submit(arguments.options.submit()));
+    let bar = progress(input.length());
+    let reader = thread::Builder::new().name("input".to_owned()).spawn(move || feed(input, &function, sender))?;
+    let outcome = print_results(&mut receiver, &bar);
+    bar.finish_and_clear();
+    // Ends the rest of the work where there is any. The reader may sit in a read of stdin for ever: do not wait for it
+    // unless the output is complete.
+    drop(receiver);
+    let outcome = match outcome {
+        Ok(()) => reader.join().unwrap_or_else(|_| Some(anyhow::anyhow!("the reader of the input failed"))).map_or(Ok(()), Err),
+        Err(error) => Err(error),
+    };
+    client.disconnect();
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+/// Prints until the end or the first failure.
+fn print_results(receiver: &mut PipeReceiver, bar: &ProgressBar) -> anyhow::Result<()> {
+    let mut stdout = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
+    // On one terminal, bar and results would overwrite each other.
+    let shared = io::stdout().is_terminal() && !bar.is_hidden();
+    let mut items = Vec::with_capacity(BATCH_MAX);
+    while receiver.receive_many_blocking(&mut items, BATCH_MAX) {
+        let count = items.len();
+        let idle = count < BATCH_MAX;
+        let mut print = || print_batch(&mut items, &mut stdout, idle);
+        if shared { bar.suspend(print) } else { print() }?;
+        bar.inc(count as u64);
+    }
+    output::written(stdout.flush())
+}
+
+fn print_batch(items: &mut Vec<PipeItem>, stdout: &mut impl Write, idle: bool) -> anyhow::Result<()> {
+    for item in items.drain(..) {
+        let index = item.index;
+        match item.value() {
+            Ok(value) => output::written(writeln!(stdout, "{}", value.to_json()))?,
+            Err(error) => {
+                output::written(stdout.flush())?;
+                let error = item.result.err().unwrap_or(error);
+                return Err(anyhow::Error::new(error).context(format!("element {index} of the input")));
+            }
+        }
+    }
+    if idle { output::written(stdout.flush()) } else { Ok(()) }
+}
+
+/// Reads, binds and sends until the input ends or nobody wants more.
+fn feed(mut input: Input, function: &Function, mut sender: PipeSender) -> Stopped {
+    for index in 0_u64.. {
+        let bound = match input.next(function) {
+            Ok(None) => return None,
+            Ok(Some(bound)) => bound,
+            Err(error) => return Some(error.context(format!("element {index} of the input"))),
+        };
+        if sender.send_blocking(bound).is_err() {
+            // The receiver has the reason.
+            return None;
+        }
+    }
+    None
+}
+
+enum Input {
+    Range(Range<i64>),
+    Lines { reader: BufReader<File>, path: PathBuf },
+    Json { reader: BufReader<io::Stdin> },
+}
+
+impl Input {
+    fn open(arguments: &MapArgs) -> anyhow::Result<Self> {
+        if let Some(range) = &arguments.range {
+            return Ok(Self::Range(range.clone()));
+        }
+        let Some(path) = &arguments.each_line else {
+            return Ok(Self::Json { reader: BufReader::with_capacity(64 << 10, io::stdin()) });
+        };
+        let file = File::open(path)
+            .map_err(|error| exit::coded(exit::USAGE, format!("--each-line {}: {error}", path.display())))?;
+        Ok(Self::Lines { reader: BufReader::with_capacity(64 << 10, file), path: path.clone() })
+    }
+
+    fn length(&self) -> Option<u64> {
+        if let Self::Range(range) = self { Some(range.end.abs_diff(range.start.min(range.end))) } else { None }
+    }
+
+    fn next(&mut self, function: &Function) -> anyhow::Result<Option<BoundArguments>> {
+        match self {
+            Self::Range(range) => range.next().map(|number| bind(function, (number,))).transpose(),
+            Self::Lines { reader, path } => {
+                let place = path.display().to_string();
+                line(reader, &place)?.map(|text| bind(function, (text,))).transpose()
+            }
+            Self::Json { reader } => loop {
+                let Some(text) = line(reader, "stdin")? else { return Ok(None) };
+                if text.trim().is_empty() {
+                    continue;
+                }
+                let value = Value::from_json(&text).map_err(|error| exit::coded(exit::USAGE, error.to_string()))?;
+                return match value {
+                    value @ (Value::List(_) | Value::Map(_)) => bind(function, value),
+                    value => bind(function, (value,)),
+                }
+                .map(Some);
+            },
+        }
+    }
+}
+
+fn bind(function: &Function, arguments: impl scaler_client::IntoArguments) -> anyhow::Result<BoundArguments> {
+    function.bind(arguments).map_err(|error| match error {
+        // A value that has no form as an argument never became a task either.
+        Error::Value { .. } => exit::coded(exit::USAGE, error.to_string()),
+        error => error.into(),
+    })
+}
+
+/// The next line without its end.
+fn line(reader: &mut impl BufRead, place: &str) -> anyhow::Result<Option<String>> {
+    let mut text = Vec::new();
+    let read = io::Read::take(&mut *reader, LINE_BYTES_MAX).read_until(b'\n', &mut text)?;
+    if read == 0 {
+        return Ok(None);
+    }
+    if text.last() == Some(&b'\n') {
+        text.pop();
+        if text.last() == Some(&b'\r') {
+            text.pop();
+        }
+    } else if read as u64 == LINE_BYTES_MAX {
+        let message = format!("{place}: a line is longer than {LINE_BYTES_MAX} bytes; split it");
+        return Err(exit::coded(exit::USAGE, message));
+    }
+    let text = String::from_utf8(text).map_err(|_| exit::coded(exit::USAGE, format!("{place}: not UTF-8")))?;
+    Ok(Some(text))
+}
+
+fn progress(length: Option<u64>) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (bar, form) = match length {
+        Some(length) => {
+            (ProgressBar::new(length), "{wide_bar} {human_pos}/{human_len} {per_sec} {eta}")
+        }
+        None => (ProgressBar::new_spinner(), "{spinner} {human_pos} {per_sec} {elapsed}"),
+    };
+    match ProgressStyle::with_template(form) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn range(text: &str) -> Result<Range<i64>, String> {
+    let number = |text: &str| text.trim().replace('_', "").parse::<i64>().ok();
+    let (start, end) = text.split_once("..").ok_or_else(|| "write A..B, as in 0..1000".to_owned())?;
+    match (number(start), number(end)) {
+        (Some(start), Some(end)) if start <= end => Ok(start..end),
+        (Some(start), Some(end)) => Err(format!("{start} is larger than {end}")),
+        _ => Err("A and B must be integers, as in 0..1000".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_exclude_their_end_and_explain_themselves() {
+        assert_eq!(range("-2..1_000"), Ok(-2..1000));
+        assert!(range("5..1").is_err() && range("5").is_err() && range("a..b").is_err());
+    }
+
+    #[test]
+    fn lines_lose_their_ends_and_the_last_one_needs_none() {
+        let mut reader = BufReader::new(&b"a\r\n\nb"[..]);
+        let mut lines = Vec::new();
+        while let Some(text) = line(&mut reader, "test").expect("text") {
+            lines.push(text);
+        }
+        assert_eq!(lines, ["a", "", "b"]);
+        assert!(line(&mut BufReader::new(&b"\xff\n"[..]), "test").is_err());
+    }
+}

@@ -1,0 +1,145 @@
+//! `scaler status` and `scaler shutdown`.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use scaler_client::{View, blocking};
+
+use super::{connect::Connection, output};
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    connection: Connection,
+    /// As one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ShutdownArgs {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(super) fn status(arguments: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let Connection { address, connect_timeout_seconds } = &arguments.connection;
+    let view = blocking::status(address, *connect_timeout_seconds)?;
+    let text = if arguments.json { serde_json::to_string(&view)? + "\n" } else { picture(&view) };
+    output::written(io::stdout().lock().write_all(text.as_bytes()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn shutdown(arguments: &ShutdownArgs) -> anyhow::Result<ExitCode> {
+    arguments.connection.open()?.shutdown()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The view for people.
+fn picture(view: &View) -> String {
+    let scheduler = &view.scheduler;
+    let mut text = String::new();
+    let none = || "-".to_owned();
+    let tasks: Vec<String> = view.tasks.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    // Writing into a `String` cannot fail.
+    let _ = writeln!(
+        text,
+        "scheduler  {} version {} up {} memory {}\nstorage    {}\nmonitor    {}\npolicy     {}, {}\ntasks      {}",
+        scheduler.scheduler_address,
+        scheduler.version,
+        duration(scheduler.uptime_ms),
+        bytes(scheduler.rss_bytes),
+        scheduler.object_storage_address.clone().unwrap_or_else(none),
+        scheduler.monitor_address.clone().unwrap_or_else(none),
+        scheduler.allocate_policy,
+        if scheduler.protected { "protected" } else { "clients may shut it down" },
+        if tasks.is_empty() { "none".to_owned() } else { tasks.join(", ") },
+    );
+    for parked in &view.parked {
+        let _ = writeln!(text, "waiting    {} for a cluster that has it, {} calls", parked.call, parked.held);
+    }
+    let _ = writeln!(text, "\n{} workers in {} clusters", view.workers.len(), scheduler.clusters);
+    let workers = view.workers.iter().map(|worker| {
+        [
+            worker.name.clone(),
+            worker.state.clone(),
+            if worker.capabilities.is_empty() { none() } else { worker.capabilities.clone() },
+            worker.queued.to_string(),
+            worker.running.to_string(),
+            worker.finished.to_string(),
+            worker.restarts.to_string(),
+            format!("{}%", worker.cpu_permille / 10),
+            bytes(worker.rss_bytes),
+            duration(worker.last_seen_ms),
+            worker.pid.to_string(),
+        ]
+    });
+    table(
+        &mut text,
+        ["worker", "state", "capabilities", "queued", "running", "finished", "restarts", "cpu", "memory", "seen", "pid"],
+        workers,
+    );
+    if !view.clients.is_empty() {
+        let _ = writeln!(text, "\n{} clients", view.clients.len());
+        let clients = view.clients.iter().map(|client| {
+            let seen = duration(client.last_seen_ms);
+            [client.id.clone(), client.name.clone(), client.unfinished.to_string(), client.undelivered.to_string(), seen]
+        });
+        table(&mut text, ["client", "name", "unfinished", "undelivered", "seen"], clients);
+    }
+    text
+}
+
+fn table<const N: usize>(text: &mut String, head: [&str; N], rows: impl Iterator<Item = [String; N]>) {
+    let rows: Vec<[String; N]> = rows.collect();
+    if rows.is_empty() {
+        return;
+    }
+    let width = |column: usize| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(head[column].chars().count())
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    for row in std::iter::once(&head.map(str::to_owned)).chain(&rows) {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+}
+
+fn duration(ms: u64) -> String {
+    match ms / 1000 {
+        0 => format!("{ms} ms"),
+        seconds @ 1..=119 => format!("{seconds} s"),
+        seconds @ 120..=7199 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
+
+fn bytes(bytes: u64) -> String {
+    match bytes >> 20 {
+        0 => format!("{} KiB", bytes >> 10),
+        mebibytes => format!("{mebibytes} MiB"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_picture_names_workers_and_aligns_columns() {
+        let worker = |name: &str, queued| scaler_proto::view::WorkerView {
+            name: name.to_owned(),
+            state: "ready".to_owned(),
+            queued,
+            ..Default::default()
+        };
+        let view = View { workers: vec![worker("a", 1), worker("a-longer-name", 1000)], ..View::default() };
+        let text = picture(&view);
+        let columns: Vec<usize> = text.lines().filter_map(|line| line.find("ready")).collect();
+        assert!(columns.len() == 2 && columns[0] == columns[1], "{text}");
+    }
+}

@@ -1,0 +1,329 @@
+//! `scaler up`: object storage, scheduler and cluster in the foreground, as children of this process.
+//!
+//! Each child is this same program in another role and in a process group of its own, so that Ctrl-C reaches only us
+//! and the order of stopping is ours: cluster, scheduler, storage. When one ends by itself, all end.
+
+use std::{
+    ffi::OsString,
+    fs,
+    io::{self, BufRead as _, BufReader, Read, Write as _},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitCode, ExitStatus, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    process::{Pid, Signal, kill_process, kill_process_group},
+};
+use serde_json::{Value, json};
+
+use super::{output, roles};
+use crate::{
+    config::{self, ClusterSettings, ObjectStorageSettings, SchedulerSettings, Section},
+    exit, ready,
+    signals::Signals,
+};
+
+/// What `up` starts when no file is given.
+const DEFAULT_STACK: &str = include_str!("default_stack.toml");
+/// How long a server may take until it is ready; a preload may take longer.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long one may take to stop before it is killed.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct UpArgs {
+    /// Deployment file with the sections of the servers to start [default: a scheduler at tcp://127.0.0.1:8516 and a
+    /// cluster with all but one CPU, modules from ./modules]
+    #[arg(long, short = 'c', value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Something happened to a child or to us.
+enum Event {
+    Line { child: usize, text: String, error: bool },
+    Ended { child: usize, status: io::Result<ExitStatus> },
+    Signal,
+}
+
+struct Server {
+    name: &'static str,
+    pid: Pid,
+    ready: Option<Value>,
+    ended: bool,
+}
+
+/// The running stack.
+struct Stack {
+    program: PathBuf,
+    file: PathBuf,
+    servers: Vec<Server>,
+    sender: Sender<Event>,
+    events: Receiver<Event>,
+    signals: u32,
+}
+
+/// Why the stack stops.
+enum End {
+    Asked,
+    Lost(usize, io::Result<ExitStatus>),
+}
+
+pub(super) fn up(arguments: &UpArgs) -> anyhow::Result<ExitCode> {
+    let (file, _temporary) = match &arguments.config {
+        Some(path) => (path.clone(), None),
+        None => {
+            let folder = tempfile::tempdir()?;
+            let path = folder.path().join("default_stack.toml");
+            fs::write(&path, DEFAULT_STACK)?;
+            (path, Some(folder))
+        }
+    };
+    let sections = match sections(&file) {
+        Ok(sections) => sections,
+        Err(code) => return Ok(code),
+    };
+    // Before any thread, so that a signal finds the handler.
+    let signals = Signals::install()?;
+    let (sender, events) = mpsc::channel();
+    watch_signals(signals, sender.clone())?;
+    let mut stack =
+        Stack { program: std::env::current_exe()?, file, servers: Vec::new(), sender, events, signals: 0 };
+    let started = stack.start(&sections);
+    let end = match started {
+        Ok(None) => stack.serve(),
+        Ok(Some(end)) => Ok(end),
+        Err(error) => Err(error),
+    };
+    stack.stop();
+    match end? {
+        End::Asked => Ok(ExitCode::SUCCESS),
+        End::Lost(child, status) => {
+            let name = stack.servers.get(child).map_or("a server", |server| server.name);
+            let (code, how) = match status {
+                Ok(status) => (status.code(), status.to_string()),
+                Err(error) => (None, error.to_string()),
+            };
+            let code = code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != exit::SUCCESS);
+            Err(exit::coded(code.unwrap_or(exit::FAILED), format!("{name} ended by itself ({how}); see its last lines above")))
+        }
+    }
+}
+
+/// The sections that the file has, after all of them were checked.
+fn sections(file: &Path) -> Result<Vec<&'static str>, ExitCode> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        output::explain(&exit::coded(exit::USAGE, format!("cannot read `{}`: {error}; check --config", file.display())))
+    })?;
+    // A file that is no TOML is reported by the first check below.
+    let table = text.parse::<toml::Table>().unwrap_or_default();
+    let mut sections = Vec::new();
+    let mut bad = None;
+    for (name, check) in [
+        (ObjectStorageSettings::NAME, check::<ObjectStorageSettings> as fn(&Path) -> Result<(), ExitCode>),
+        (SchedulerSettings::NAME, check::<SchedulerSettings>),
+        (ClusterSettings::NAME, check::<ClusterSettings>),
+    ] {
+        // Without a scheduler there is no stack, so that section is checked even when it is not there.
+        if table.contains_key(name) || name == SchedulerSettings::NAME {
+            sections.push(name);
+            bad = check(file).err().or(bad);
+        }
+    }
+    bad.map_or(Ok(sections), Err)
+}
+
+fn check<T: Section>(file: &Path) -> Result<(), ExitCode> {
+    let arguments = [OsString::from(T::COMMAND), OsString::from("--config"), file.into()];
+    config::load::<T>(arguments).map(drop).map_err(|error| roles::refuse(&error))
+}
+
+impl Stack {
+    /// Starts the servers one after the other, each when the one before is ready.
+    fn start(&mut self, sections: &[&'static str]) -> anyhow::Result<Option<End>> {
+        for name in sections {
+            let child = self.spawn(name)?;
+            let patience = if *name == ClusterSettings::NAME { None } else { Some(Instant::now() + READY_WITHIN) };
+            while self.servers[child].ready.is_none() {
+                match self.next(patience)? {
+                    Some(end) => return Ok(Some(end)),
+                    None if patience.is_some_and(|patience| Instant::now() >= patience) => {
+                        anyhow::bail!("{name} is not ready after {} s; see its lines above", READY_WITHIN.as_secs());
+                    }
+                    None => {}
+                }
+            }
+        }
+        let mut line = json!({"ready": "up"});
+        for server in &self.servers {
+            let Some(Value::Object(fields)) = &server.ready else { continue };
+            for (key, value) in fields.iter().filter(|(key, _)| *key != "ready") {
+                line[key] = value.clone();
+            }
+        }
+        ready::print(&line)?;
+        if let Some(address) = line["scheduler_address"].as_str() {
+            let _ = writeln!(io::stderr(), "ready; try `scaler status {address}`, stop with Ctrl-C");
+        }
+        Ok(None)
+    }
+
+    fn serve(&mut self) -> anyhow::Result<End> {
+        loop {
+            if let Some(end) = self.next(None)? {
+                return Ok(end);
+            }
+        }
+    }
+
+    fn spawn(&mut self, name: &'static str) -> anyhow::Result<usize> {
+        let mut command = Command::new(&self.program);
+        command.arg(name).arg("--config").arg(&self.file);
+        // With port 0 in the file, only the servers themselves know where they are.
+        for (section, key, flag) in [
+            (ObjectStorageSettings::NAME, "object_storage_address", "--object-storage-address"),
+            (SchedulerSettings::NAME, "scheduler_address", ""),
+        ] {
+            let server = self.servers.iter().find(|server| server.name == section);
+            let address = server.and_then(|server| server.ready.as_ref()?.get(key)?.as_str());
+            match address {
+                Some(address) if flag.is_empty() => drop(command.arg(address)),
+                Some(address) => drop(command.arg(flag).arg(address)),
+                None => {}
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        // SAFETY: the closure only makes one system call, which is async-signal-safe.
+        unsafe {
+            command.pre_exec(|| {
+                rustix::process::set_parent_process_death_signal(Some(Signal::TERM)).map_err(io::Error::from)
+            });
+        }
+        let mut process = command.spawn()?;
+        let child = self.servers.len();
+        let pid = Pid::from_child(&process);
+        self.servers.push(Server { name, pid, ready: None, ended: false });
+        self.listen(child, process.stdout.take(), false)?;
+        self.listen(child, process.stderr.take(), true)?;
+        self.await_end(child, process)?;
+        Ok(child)
+    }
+
+    fn listen(&self, child: usize, from: Option<impl Read + Send + 'static>, error: bool) -> io::Result<()> {
+        let Some(from) = from else { return Ok(()) };
+        let sender = self.sender.clone();
+        thread::Builder::new().name("lines".to_owned()).spawn(move || {
+            let mut reader = BufReader::new(from);
+            let mut line = Vec::new();
+            while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+                if sender.send(Event::Line { child, text, error }).is_err() {
+                    return;
+                }
+                line.clear();
+            }
+        })?;
+        Ok(())
+    }
+
+    fn await_end(&self, child: usize, mut process: Child) -> io::Result<()> {
+        let sender = self.sender.clone();
+        thread::Builder::new().name("child".to_owned()).spawn(move || {
+            let status = process.wait();
+            // The stack may be gone already.
+            let _ = sender.send(Event::Ended { child, status });
+        })?;
+        Ok(())
+    }
+
+    /// Handles the next event. Something to return ends the stack; nothing may also mean that `until` is over.
+    fn next(&mut self, until: Option<Instant>) -> anyhow::Result<Option<End>> {
+        let event = match until {
+            None => self.events.recv().ok(),
+            Some(until) => match self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(event) => Some(event),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+            },
+        };
+        match event {
+            None => Ok(None),
+            Some(Event::Line { child, text, error }) => {
+                self.line(child, &text, error);
+                Ok(None)
+            }
+            Some(Event::Ended { child, status }) => {
+                self.servers[child].ended = true;
+                Ok(Some(End::Lost(child, status)))
+            }
+            Some(Event::Signal) => {
+                self.signals += 1;
+                Ok(Some(End::Asked))
+            }
+        }
+    }
+
+    fn line(&mut self, child: usize, text: &str, error: bool) {
+        let server = &mut self.servers[child];
+        if !error && text.starts_with("{\"ready\"") {
+            if let Ok(value) = serde_json::from_str::<Value>(text) {
+                server.ready = Some(value);
+                return;
+            }
+        }
+        // Nobody may be reading; the stack goes on.
+        let _ = if error {
+            writeln!(io::stderr(), "{:<9} | {text}", server.name)
+        } else {
+            writeln!(io::stdout(), "{:<9} | {text}", server.name)
+        };
+    }
+
+    /// Stops what still runs, last started first; a second signal kills.
+    fn stop(&mut self) {
+        for child in (0..self.servers.len()).rev() {
+            if self.servers[child].ended {
+                continue;
+            }
+            let pid = self.servers[child].pid;
+            // It may have ended by itself in between, which is what we want.
+            let _ = kill_process(pid, Signal::TERM);
+            let patience = Instant::now() + STOP_WITHIN;
+            while !self.servers[child].ended {
+                // Other servers may end meanwhile as well; that is noted and no reason to stop differently.
+                let _ = self.next(Some(patience));
+                if self.signals > 1 || Instant::now() >= patience {
+                    let _ = kill_process_group(pid, Signal::KILL);
+                    self.servers[child].ended = true;
+                }
+            }
+        }
+        while let Ok(event) = self.events.recv_timeout(Duration::from_millis(50)) {
+            if let Event::Line { child, text, error } = event {
+                self.line(child, &text, error);
+            }
+        }
+    }
+}
+
+fn watch_signals(mut signals: Signals, sender: Sender<Event>) -> io::Result<()> {
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let mut seen = 0;
+        loop {
+            let mut fds = [PollFd::new(&signals, PollFlags::IN)];
+            // An interrupted poll is asked again.
+            let _ = poll(&mut fds, None);
+            let received = signals.received();
+            while seen < received {
+                seen += 1;
+                if sender.send(Event::Signal).is_err() {
+                    return;
+                }
+            }
+        }
+    })?;
+    Ok(())
+}
