@@ -2,10 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use scaler_client::{
-    Capabilities, Function, FunctionOptions, ModuleOptions, SubmitOptions,
-    blocking::{Client, ClientBuilder},
-};
+use scaler_client::{Capabilities, Function, FunctionOptions, ModuleOptions, SubmitOptions, blocking::Client};
 
 use crate::exit;
 
@@ -39,7 +36,7 @@ pub(super) struct CallOptions {
 
 impl Connection {
     pub(super) fn open(&self) -> anyhow::Result<Client> {
-        let builder: ClientBuilder = Client::builder().connect_timeout(self.connect_timeout_seconds);
+        let builder = Client::builder().connect_timeout(self.connect_timeout_seconds);
         Ok(builder.connect_blocking(&self.address)?)
     }
 }

@@ -1,12 +1,24 @@
 //! `scaler run`: one call in a sandbox on this machine, without a cluster.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use scaler_proto::call::Call;
+use anyhow::bail;
+use scaler_client::Value;
+use scaler_proto::{
+    call::Call,
+    message::{Failure, Outcome},
+    payload::Payload,
+};
 
 use super::{
     output::{self, Output},
+    roles,
     submit::call,
+};
+use crate::{
+    agent,
+    config::{self, ClusterSettings, LoggingLevel, LoggingSettings},
+    exit, logging,
 };
 
 #[derive(Clone, Debug, clap::Args)]
@@ -14,14 +26,69 @@ pub(super) struct RunArgs {
     /// The call: "module.path:function(arguments, key=value)"
     #[arg(value_name = "CALL", value_parser = call)]
     call: Call,
-    /// Folder with the components
-    #[arg(long, value_name = "DIR", default_value = "./modules")]
-    module_path: PathBuf,
+    /// Folder with the components [default: ./modules]
+    #[arg(long, value_name = "DIR")]
+    module_path: Option<PathBuf>,
+    /// Deployment file whose section [cluster] gives limits and grants
+    #[arg(long, short = 'c', value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Form of the result on stdout
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Output::Json)]
     output: Output,
 }
 
 pub(super) fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
-    todo!()
+    let settings = match config::load::<ClusterSettings>(cluster_arguments(arguments)) {
+        Ok(loaded) => loaded.settings,
+        Err(error) => return Ok(roles::refuse(&error)),
+    };
+    // stdout belongs to the result; what the guest logs is for people.
+    let paths = vec![PathBuf::from("/dev/stderr")];
+    logging::init("run", &LoggingSettings { level: LoggingLevel::Info, paths, json: false });
+    let ended = agent::run_locally(&settings, &arguments.call)?;
+    let target = format!("{}:{}", arguments.call.module, arguments.call.function);
+    output::check_form(arguments.output, &target, &ended.signature)?;
+    match ended.outcome {
+        Outcome::Ok(payload) => {
+            let bytes = inline(&payload)?;
+            let value = ended.signature.decode_returned(bytes);
+            output::print(arguments.output, &value.map_err(|error| anyhow::anyhow!("{target}: {error}"))?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Outcome::Failed(failure) => {
+            let value = failure.value.as_ref().map(inline).transpose()?;
+            let value = value.and_then(|bytes| ended.signature.decode_error(bytes).ok());
+            Err(exit::coded(exit::FAILED, describe(&target, &failure, value.as_ref())))
+        }
+    }
+}
+
+/// The settings of a cluster that this call would meet, as flags of `scaler_cluster`.
+fn cluster_arguments(arguments: &RunArgs) -> Vec<OsString> {
+    // The address is required and not used.
+    let mut line: Vec<OsString> = vec!["scaler run".into(), "tcp://127.0.0.1:0".into()];
+    for (flag, path) in [("--module-path", &arguments.module_path), ("--config", &arguments.config)] {
+        if let Some(path) = path {
+            line.extend([flag.into(), path.into()]);
+        }
+    }
+    line
+}
+
+fn inline(payload: &Payload) -> anyhow::Result<&[u8]> {
+    match payload {
+        Payload::Inline(bytes) => Ok(bytes),
+        Payload::Frame(_) | Payload::Stored { .. } => bail!("the result is not here; this is a bug of `scaler run`"),
+    }
+}
+
+fn describe(target: &str, failure: &Failure, value: Option<&Value>) -> String {
+    let mut text = format!("{target}: {} ({:?})", failure.message, failure.kind);
+    if let Some(value) = value {
+        text.push_str(&format!("\n  value: {}", value.to_json()));
+    }
+    for line in failure.trace.iter().flat_map(|trace| trace.lines()) {
+        text.push_str(&format!("\n  {line}"));
+    }
+    text
 }

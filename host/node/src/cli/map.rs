@@ -52,7 +52,7 @@ pub(super) fn map(arguments: &MapArgs) -> anyhow::Result<ExitCode> {
     let input = Input::open(arguments)?;
     let client = arguments.connection.open()?;
     let function = arguments.options.function(&client, &arguments.function)?;
-    let (sender, mut receiver) = client.pipe(&function, MapOptions::new().submit(arguments.options.submit()));
+    let (sender, mut receiver) = client.pipe(MapOptions::new().submit(arguments.options.submit()));
     let bar = progress(input.length());
     let reader = thread::Builder::new().name("input".to_owned()).spawn(move || feed(input, &function, sender))?;
     let outcome = print_results(&mut receiver, &bar);
@@ -61,7 +61,10 @@ pub(super) fn map(arguments: &MapArgs) -> anyhow::Result<ExitCode> {
     // unless the output is complete.
     drop(receiver);
     let outcome = match outcome {
-        Ok(()) => reader.join().unwrap_or_else(|_| Some(anyhow::anyhow!("the reader of the input failed"))).map_or(Ok(()), Err),
+        Ok(()) => reader
+            .join()
+            .unwrap_or_else(|_| Some(anyhow::anyhow!("the reader of the input failed")))
+            .map_or(Ok(()), Err),
         Err(error) => Err(error),
     };
     client.disconnect();
@@ -86,12 +89,11 @@ fn print_results(receiver: &mut PipeReceiver, bar: &ProgressBar) -> anyhow::Resu
 
 fn print_batch(items: &mut Vec<PipeItem>, stdout: &mut impl Write, idle: bool) -> anyhow::Result<()> {
     for item in items.drain(..) {
-        let index = item.index;
+        let index = item.index();
         match item.value() {
             Ok(value) => output::written(writeln!(stdout, "{}", value.to_json()))?,
             Err(error) => {
                 output::written(stdout.flush())?;
-                let error = item.result.err().unwrap_or(error);
                 return Err(anyhow::Error::new(error).context(format!("element {index} of the input")));
             }
         }
@@ -194,9 +196,7 @@ fn progress(length: Option<u64>) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let (bar, form) = match length {
-        Some(length) => {
-            (ProgressBar::new(length), "{wide_bar} {human_pos}/{human_len} {per_sec} {eta}")
-        }
+        Some(length) => (ProgressBar::new(length), "{wide_bar} {human_pos}/{human_len} {per_sec} {eta}"),
         None => (ProgressBar::new_spinner(), "{spinner} {human_pos} {per_sec} {elapsed}"),
     };
     match ProgressStyle::with_template(form) {

@@ -109,7 +109,9 @@ fn details(task: &TaskError) -> String {
 fn hint(error: &Error) -> Option<&'static str> {
     match error {
         Error::Unreachable { .. } => Some("is the scheduler running, and is this its scheduler_address?"),
-        Error::NoCluster { .. } => Some("start one with `scaler_cluster ADDRESS`; `scaler status ADDRESS` shows what is there"),
+        Error::NoCluster { .. } => {
+            Some("start one with `scaler_cluster ADDRESS`; `scaler status ADDRESS` shows what is there")
+        }
         Error::ShutdownRefused { .. } => Some("a scheduler that was started with `--protected false` allows it"),
         _ => None,
     }

@@ -79,14 +79,32 @@ fn picture(view: &View) -> String {
     });
     table(
         &mut text,
-        ["worker", "state", "capabilities", "queued", "running", "finished", "restarts", "cpu", "memory", "seen", "pid"],
+        [
+            "worker",
+            "state",
+            "capabilities",
+            "queued",
+            "running",
+            "finished",
+            "restarts",
+            "cpu",
+            "memory",
+            "seen",
+            "pid",
+        ],
         workers,
     );
     if !view.clients.is_empty() {
         let _ = writeln!(text, "\n{} clients", view.clients.len());
         let clients = view.clients.iter().map(|client| {
             let seen = duration(client.last_seen_ms);
-            [client.id.clone(), client.name.clone(), client.unfinished.to_string(), client.undelivered.to_string(), seen]
+            [
+                client.id.clone(),
+                client.name.clone(),
+                client.unfinished.to_string(),
+                client.undelivered.to_string(),
+                seen,
+            ]
         });
         table(&mut text, ["client", "name", "unfinished", "undelivered", "seen"], clients);
     }

@@ -91,8 +91,7 @@ pub(super) fn up(arguments: &UpArgs) -> anyhow::Result<ExitCode> {
     let signals = Signals::install()?;
     let (sender, events) = mpsc::channel();
     watch_signals(signals, sender.clone())?;
-    let mut stack =
-        Stack { program: std::env::current_exe()?, file, servers: Vec::new(), sender, events, signals: 0 };
+    let mut stack = Stack { program: std::env::current_exe()?, file, servers: Vec::new(), sender, events, signals: 0 };
     let started = stack.start(&sections);
     let end = match started {
         Ok(None) => stack.serve(),
@@ -109,7 +108,10 @@ pub(super) fn up(arguments: &UpArgs) -> anyhow::Result<ExitCode> {
                 Err(error) => (None, error.to_string()),
             };
             let code = code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != exit::SUCCESS);
-            Err(exit::coded(code.unwrap_or(exit::FAILED), format!("{name} ended by itself ({how}); see its last lines above")))
+            Err(exit::coded(
+                code.unwrap_or(exit::FAILED),
+                format!("{name} ended by itself ({how}); see its last lines above"),
+            ))
         }
     }
 }
