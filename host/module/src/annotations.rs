@@ -42,10 +42,16 @@ impl Docs {
         Self(json.unwrap_or_default())
     }
 
-    /// What the author wrote about the whole module: the package, else its only world.
+    /// What the author wrote about the whole module: the package, else its world, else its only interface.
     pub(crate) fn package(&self) -> Option<String> {
         let worlds = self.worlds().filter_map(|world| world.get("docs"));
-        self.0.get("docs").into_iter().chain(worlds).find_map(text)
+        self.0.get("docs").into_iter().chain(worlds).find_map(text).or_else(|| {
+            let maps = self.interfaces().filter_map(Json::as_object);
+            let mut written =
+                maps.flat_map(serde_json::Map::values).filter_map(|interface| text(interface.get("docs")?));
+            let first = written.next();
+            if written.next().is_some() { None } else { first }
+        })
     }
 
     pub(crate) fn function(&self, interface: Option<&str>, function: &str) -> Option<String> {
@@ -54,10 +60,14 @@ impl Docs {
             return maps.flatten().filter_map(|map| map.get(function)).find_map(docs_of);
         };
         let last = last_name(interface);
-        let in_worlds = self.worlds().flat_map(|world| [world.get("interface_exports"), world.get("interfaces")]);
-        let maps = in_worlds.chain([self.0.get("interfaces")]).flatten();
-        let named = maps.filter_map(|map| map.get(interface).or_else(|| map.get(last)));
+        let named = self.interfaces().filter_map(|map| map.get(interface).or_else(|| map.get(last)));
         named.filter_map(|found| found.get("funcs")?.get(function)).find_map(docs_of)
+    }
+
+    /// Maps from names of interfaces, exports first: those written inside of worlds, then those of the package.
+    fn interfaces(&self) -> impl Iterator<Item = &Json> {
+        let in_worlds = self.worlds().flat_map(|world| [world.get("interface_exports"), world.get("interfaces")]);
+        in_worlds.chain([self.0.get("interfaces")]).flatten()
     }
 
     fn worlds(&self) -> impl Iterator<Item = &Json> {

@@ -139,6 +139,9 @@ fn read_scalar(ty: &Type, reader: &mut Reader<'_>) -> Fits<Value> {
         (Type::String, Item::Str(text)) => Ok(Value::Str(text.to_owned())),
         (Type::Char, Item::Str(text)) if text.chars().count() == 1 => Ok(Value::Str(text.to_owned())),
         (Type::Float32 | Type::Float64, Item::F32(number)) => Ok(Value::Float(widen(number))),
+        (Type::Float32, Item::F64(number)) if number.is_finite() && (number as f32).is_infinite() => {
+            Misfit::fail(Problem::FloatRange { found: format!("{number:?}") })
+        }
         (Type::Float32 | Type::Float64, Item::F64(number)) => Ok(Value::Float(number)),
         (_, Item::UInt(number)) => integer(ty, number.into()),
         (_, Item::Int(number)) => integer(ty, number.into()),
