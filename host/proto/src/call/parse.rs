@@ -300,7 +300,10 @@ impl<'a> Parser<'a> {
 
     fn number(&mut self) -> Parsed<Value> {
         let start = self.offset;
-        let negative = self.eat('-') || { self.eat('+') && false };
+        let negative = self.eat('-');
+        if !negative {
+            self.eat('+');
+        }
         let body = self.offset;
         let word = self.take_while(|c| c.is_alphanumeric() || c == '_');
         let float = match word {
