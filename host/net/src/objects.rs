@@ -1,11 +1,20 @@
 //! The blocking client of the object storage: one stream, one request at a time.
 
-use std::{io, time::Duration};
+use std::{
+    io::{self, IoSlice, Read, Write},
+    net::{TcpStream, ToSocketAddrs},
+    os::unix::net::UnixStream,
+    time::Duration,
+};
 
 use scaler_proto::{
     ids::{ClientId, ObjectId},
-    object_stream::Info,
+    object_stream::{
+        ASK_FIRST_BYTES, INFO_BYTES, LIST_MAX, OBJECT_BYTES_MAX, REASON_BYTES_MAX, REPLY_BYTES, Reply, Request, Status,
+    },
 };
+
+pub use scaler_proto::object_stream::Info;
 
 use crate::Address;
 
@@ -64,65 +73,274 @@ pub enum ObjectError {
 }
 
 /// One stream to an object storage; connects at the first request and again after a broken connection.
-pub struct ObjectClient {}
+#[derive(Debug)]
+pub struct ObjectClient {
+    address: Address,
+    options: ClientOptions,
+    stream: Option<Stream>,
+}
 
 impl ObjectClient {
     /// A client of the storage at `address`; does not connect yet.
     #[must_use]
-    pub fn new(_address: Address, _options: ClientOptions) -> Self {
-        todo!()
+    pub fn new(address: Address, options: ClientOptions) -> Self {
+        Self { address, options, stream: None }
     }
 
     /// The storage's address.
     #[must_use]
     pub fn address(&self) -> &Address {
-        todo!()
+        &self.address
     }
 
     /// Stores `bytes` under `id`, over what was there, and answers the gets that wait for it.
-    pub fn put(&mut self, _id: ObjectId, _owner: ClientId, _bytes: &[u8]) -> Result<(), ObjectError> {
-        todo!()
+    pub fn put(&mut self, id: ObjectId, owner: ClientId, bytes: &[u8]) -> Result<(), ObjectError> {
+        let length = bytes.len() as u64;
+        if length > OBJECT_BYTES_MAX {
+            let reason = format!("object {id} has {length} bytes, and {OBJECT_BYTES_MAX} is the most it takes");
+            return Err(ObjectError::Refused { address: self.address.clone(), reason });
+        }
+        let ask_first = length > ASK_FIRST_BYTES;
+        let answer = self.request(&Request::Put { id, owner, length }, Duration::ZERO, bytes, ask_first)?;
+        self.expect_done(answer, id, Duration::ZERO).map(drop)
     }
 
     /// The whole object; waits up to `wait` for it to arrive.
-    pub fn get(&mut self, _id: ObjectId, _wait: Duration) -> Result<Vec<u8>, ObjectError> {
-        todo!()
+    pub fn get(&mut self, id: ObjectId, wait: Duration) -> Result<Vec<u8>, ObjectError> {
+        self.get_range(id, 0, u64::MAX, wait)
     }
 
     /// The object's bytes from `offset`, at most `length` of them (fewer when it ends before).
     pub fn get_range(
         &mut self,
-        _id: ObjectId,
-        _offset: u64,
-        _length: u64,
-        _wait: Duration,
+        id: ObjectId,
+        offset: u64,
+        length: u64,
+        wait: Duration,
     ) -> Result<Vec<u8>, ObjectError> {
-        todo!()
+        let request = Request::Get { id, offset, length, wait_ms: wait_ms(wait) };
+        let answer = self.request(&request, wait, &[], false)?;
+        self.expect_done(answer, id, wait)
     }
 
     /// Deletes; one flag an id: whether it existed.
-    pub fn delete(&mut self, _ids: &[ObjectId]) -> Result<Vec<bool>, ObjectError> {
-        todo!()
+    pub fn delete(&mut self, ids: &[ObjectId]) -> Result<Vec<bool>, ObjectError> {
+        let mut existed = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(LIST_MAX) {
+            let body: Vec<u8> = ids.iter().flat_map(|id| id.0).collect();
+            let answer = self.request(&Request::Delete { count: ids.len() }, Duration::ZERO, &body, false)?;
+            existed.extend(self.expect_done(answer, ids[0], Duration::ZERO)?.into_iter().map(|flag| flag != 0));
+        }
+        Ok(existed)
     }
 
     /// Gives the content of `original` a second id; waits up to `wait` for the original to arrive.
     pub fn duplicate(
         &mut self,
-        _original: ObjectId,
-        _id: ObjectId,
-        _owner: ClientId,
-        _wait: Duration,
+        original: ObjectId,
+        id: ObjectId,
+        owner: ClientId,
+        wait: Duration,
     ) -> Result<(), ObjectError> {
-        todo!()
+        let request = Request::Duplicate { id, owner, wait_ms: wait_ms(wait) };
+        let answer = self.request(&request, wait, &original.0, false)?;
+        self.expect_done(answer, original, wait).map(drop)
     }
 
     /// Totals.
     pub fn info(&mut self) -> Result<Info, ObjectError> {
-        todo!()
+        let answer = self.request(&Request::Info, Duration::ZERO, &[], false)?;
+        let body = self.expect_done(answer, ObjectId([0; 32]), Duration::ZERO)?;
+        body.first_chunk::<INFO_BYTES>().map(Info::decode).ok_or_else(|| self.failed(broken("totals are too short")))
     }
 
     /// Scheduler only: these owners are alive. Objects of owners that nobody names are swept after the retention time.
-    pub fn owners(&mut self, _alive: &[ClientId]) -> Result<(), ObjectError> {
-        todo!()
+    pub fn owners(&mut self, alive: &[ClientId]) -> Result<(), ObjectError> {
+        for alive in alive.chunks(LIST_MAX) {
+            let body: Vec<u8> = alive.iter().flat_map(|owner| owner.0.to_le_bytes()).collect();
+            let answer = self.request(&Request::Owners { count: alive.len() }, Duration::ZERO, &body, false)?;
+            self.expect_done(answer, ObjectId([0; 32]), Duration::ZERO)?;
+        }
+        Ok(())
     }
+
+    /// Every request may be said twice, so a connection that broke since the last one costs one more try.
+    fn request(
+        &mut self,
+        request: &Request,
+        wait: Duration,
+        body: &[u8],
+        ask_first: bool,
+    ) -> Result<(Reply, Vec<u8>), ObjectError> {
+        let is_fresh = self.stream.is_none();
+        match self.try_request(request, wait, body, ask_first) {
+            Err(error) if !is_fresh && is_broken(&error) => self.try_request(request, wait, body, ask_first),
+            other => other,
+        }
+        .map_err(|error| self.failed(error))
+    }
+
+    fn try_request(
+        &mut self,
+        request: &Request,
+        wait: Duration,
+        body: &[u8],
+        ask_first: bool,
+    ) -> io::Result<(Reply, Vec<u8>)> {
+        // Taken out: after any error the stream is in the middle of something and must not be used again.
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => Stream::connect(&self.address, &self.options)?,
+        };
+        let header = request.encode();
+        stream.set_read_timeout(self.options.progress_timeout.saturating_add(wait))?;
+        if ask_first {
+            stream.write_all(&header)?;
+            let reply = stream.read_reply()?;
+            if reply.status != Status::Proceed {
+                let body = stream.read_body(&reply)?;
+                self.stream = Some(stream);
+                return Ok((reply, body));
+            }
+            stream.write_all(body)?;
+        } else {
+            write_both(&mut stream, &header, body)?;
+        }
+        let reply = stream.read_reply()?;
+        let answer = stream.read_body(&reply)?;
+        self.stream = Some(stream);
+        Ok((reply, answer))
+    }
+
+    fn expect_done(
+        &self,
+        (reply, body): (Reply, Vec<u8>),
+        id: ObjectId,
+        wait: Duration,
+    ) -> Result<Vec<u8>, ObjectError> {
+        let address = self.address.clone();
+        let reason = |body: Vec<u8>| String::from_utf8_lossy(&body).into_owned();
+        match reply.status {
+            Status::Done => Ok(body),
+            Status::Absent => {
+                let waited_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                Err(ObjectError::NotFound { id, address, waited_ms })
+            }
+            Status::Full => Err(ObjectError::Full { address, reason: reason(body) }),
+            Status::Refused => Err(ObjectError::Refused { address, reason: reason(body) }),
+            Status::Proceed => Err(self.failed(broken("it answered `proceed` where an outcome was due"))),
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> ObjectError {
+        ObjectError::Io { address: self.address.clone(), source }
+    }
+}
+
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    fn connect(address: &Address, options: &ClientOptions) -> io::Result<Self> {
+        let stream = match address {
+            Address::Tcp { host, port } => {
+                let host = if host == "*" { "127.0.0.1" } else { host };
+                let mut last = broken("the host name has no address");
+                let connected = (host, *port).to_socket_addrs()?.find_map(|address| {
+                    TcpStream::connect_timeout(&address, options.connect_timeout).map_err(|error| last = error).ok()
+                });
+                let stream = connected.ok_or(last)?;
+                stream.set_nodelay(true)?;
+                Self::Tcp(stream)
+            }
+            Address::Ipc { path } => Self::Unix(UnixStream::connect(path)?),
+        };
+        let timeout = Some(options.progress_timeout);
+        match &stream {
+            Self::Tcp(tcp) => tcp.set_write_timeout(timeout)?,
+            Self::Unix(unix) => unix.set_write_timeout(timeout)?,
+        }
+        Ok(stream)
+    }
+
+    fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
+        match self {
+            Self::Tcp(tcp) => tcp.set_read_timeout(Some(timeout)),
+            Self::Unix(unix) => unix.set_read_timeout(Some(timeout)),
+        }
+    }
+
+    fn read_reply(&mut self) -> io::Result<Reply> {
+        let mut header = [0; REPLY_BYTES];
+        self.read_exact(&mut header)?;
+        Reply::decode(&header).map_err(io::Error::other)
+    }
+
+    fn read_body(&mut self, reply: &Reply) -> io::Result<Vec<u8>> {
+        let most = if reply.status == Status::Done { OBJECT_BYTES_MAX } else { REASON_BYTES_MAX };
+        let length = usize::try_from(reply.length).ok().filter(|_| reply.length <= most);
+        let length = length.ok_or_else(|| broken("it announced a body that is too large"))?;
+        let mut body = Vec::new();
+        body.try_reserve_exact(length).map_err(io::Error::other)?;
+        let read = self.take(length as u64).read_to_end(&mut body)?;
+        if read < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(body) }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.read(buffer),
+            Self::Unix(unix) => unix.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.write(buffer),
+            Self::Unix(unix) => unix.write(buffer),
+        }
+    }
+
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.write_vectored(buffers),
+            Self::Unix(unix) => unix.write_vectored(buffers),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Header and body in one packet where they fit.
+fn write_both(stream: &mut Stream, header: &[u8], body: &[u8]) -> io::Result<()> {
+    let written = stream.write_vectored(&[IoSlice::new(header), IoSlice::new(body)])?;
+    match written.checked_sub(header.len()) {
+        Some(of_body) => stream.write_all(&body[of_body..]),
+        None => {
+            stream.write_all(&header[written..])?;
+            stream.write_all(body)
+        }
+    }
+}
+
+fn wait_ms(wait: Duration) -> u32 {
+    u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn broken(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// Whether the connection ended, as opposed to an answer that does not come.
+fn is_broken(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof)
 }
