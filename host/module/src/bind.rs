@@ -58,7 +58,7 @@ pub enum BindError {
         /// From the parameter to the place in its value.
         path: String,
         /// What is wrong there.
-        problem: Problem,
+        problem: Box<Problem>,
     },
     /// Encoded arguments that are no MessagePack.
     #[error("the arguments cannot be read: {0}")]
@@ -227,7 +227,7 @@ fn write_argument(out: &mut Vec<u8>, parameter: &Parameter, value: &Value, form:
 
 #[cold]
 fn value_error(root: &str, misfit: Misfit) -> BindError {
-    BindError::Value { path: misfit.path(root), problem: misfit.problem }
+    BindError::Value { path: misfit.path(root), problem: Box::new(misfit.problem) }
 }
 
 fn write(out: &mut Vec<u8>, ty: &Type, value: &Value, form: Form) -> Fits<()> {

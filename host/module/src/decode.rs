@@ -18,7 +18,7 @@ pub struct DecodeError {
     /// Where in the value.
     pub path: String,
     /// What is wrong there.
-    pub problem: Problem,
+    pub problem: Box<Problem>,
 }
 
 impl Type {
@@ -78,7 +78,7 @@ fn decode_named(root: &str, ty: &Type, positional: &[u8]) -> Result<Value, Decod
 }
 
 fn error(root: &str, misfit: Misfit) -> DecodeError {
-    DecodeError { path: misfit.path(root), problem: misfit.problem }
+    DecodeError { path: misfit.path(root), problem: Box::new(misfit.problem) }
 }
 
 fn at_end(reader: &Reader<'_>) -> Fits<()> {

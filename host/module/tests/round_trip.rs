@@ -59,7 +59,7 @@ fn any_type() -> impl Strategy<Value = Type> {
 fn value_of(ty: &Type, random: &mut impl FnMut() -> u64) -> Value {
     let snake = |name: &String| name.replace('-', "_");
     match ty {
-        Type::Bool => Value::Bool(random() % 2 == 0),
+        Type::Bool => Value::Bool(random().is_multiple_of(2)),
         Type::U8 => Value::from(random() as u8),
         Type::U16 => Value::from(random() as u16),
         Type::U32 => Value::from(random() as u32),
@@ -74,13 +74,13 @@ fn value_of(ty: &Type, random: &mut impl FnMut() -> u64) -> Value {
         Type::String => Value::from("né\"".repeat(random() as usize % 20)),
         Type::List(inner) if **inner == Type::U8 => Value::Bytes((0..random() % 300).map(|byte| byte as u8).collect()),
         Type::List(inner) => Value::List((0..random() % 5).map(|_| value_of(inner, random)).collect()),
-        Type::Option(_) if random() % 3 == 0 => Value::Null,
+        Type::Option(_) if random().is_multiple_of(3) => Value::Null,
         Type::Option(inner) if matches!(**inner, Type::Option(_)) => {
             Value::Map(vec![("some".to_owned(), value_of(inner, random))])
         }
         Type::Option(inner) => value_of(inner, random),
         Type::Result { ok, err } => {
-            let (name, payload) = if random() % 2 == 0 { ("ok", ok) } else { ("err", err) };
+            let (name, payload) = if random().is_multiple_of(2) { ("ok", ok) } else { ("err", err) };
             payload.as_ref().map_or(Value::from(name), |ty| Value::Map(vec![(name.to_owned(), value_of(ty, random))]))
         }
         Type::Tuple(types) => Value::List(types.iter().map(|ty| value_of(ty, random)).collect()),
@@ -92,9 +92,9 @@ fn value_of(ty: &Type, random: &mut impl FnMut() -> u64) -> Value {
             ty.as_ref().map_or(Value::from(snake(name)), |ty| Value::Map(vec![(snake(name), value_of(ty, random))]))
         }
         Type::Enum { cases, .. } => Value::from(snake(&cases[random() as usize % cases.len()])),
-        Type::Flags { names, .. } => {
-            Value::List(names.iter().filter(|_| random() % 2 == 0).map(|name| Value::from(snake(name))).collect())
-        }
+        Type::Flags { names, .. } => Value::List(
+            names.iter().filter(|_| random().is_multiple_of(2)).map(|name| Value::from(snake(name))).collect(),
+        ),
     }
 }
 
