@@ -24,7 +24,7 @@ use std::{
 };
 
 /// Arguments of `scaler build`.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct BuildArgs {
     /// Folder of the guest crate (or its Cargo.toml), or a WebAssembly file that another tool made
     #[arg(value_name = "PATH", default_value = ".")]
@@ -158,12 +158,27 @@ impl GuestError {
 /// When there is nothing to build, when it does not compile (the compiler's messages go to stderr), when no compiler
 /// for guests can be had, and when the module exports nothing that a component can have.
 pub fn build(arguments: &BuildArgs, progress: &mut dyn Write) -> Result<Built, GuestError> {
+    build_in(arguments, None, progress)
+}
+
+/// As [`build`], with the folder for intermediates given: guests that share one compile their dependencies once.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_in(
+    arguments: &BuildArgs,
+    target_folder: Option<&Path>,
+    progress: &mut dyn Write,
+) -> Result<Built, GuestError> {
     let started = Instant::now();
     let (core, default_output) = if arguments.path.is_file() && !is_manifest(&arguments.path) {
         let stem = arguments.path.file_name().unwrap_or_default();
         (arguments.path.clone(), arguments.path.with_file_name("modules").join(stem))
     } else {
-        let package = manifest::read(&arguments.path)?;
+        let mut package = manifest::read(&arguments.path)?;
+        if let Some(folder) = target_folder {
+            package.target_folder = std::path::absolute(folder)?;
+        }
         let core = compile::compile(&package, progress)?;
         (core, package.folder.join("modules").join(format!("{}.wasm", package.name.replace('-', "_"))))
     };
