@@ -1,14 +1,15 @@
 //! The client core itself: one connection at a time, the tasks that have not ended, and what is to be said next.
 
+mod sending;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
-    client::{Call, ClientConfig, Closed, Effect, Place, Wanted, outbox::Outbox},
+    client::{Call, ClientConfig, Closed, Effect, Place, Wanted},
     ids::{ObjectId, PeerId, Time},
     message::{
-        Ack, Cancel, Credit, Demand, Failure, FailureKind, Goodbye, Heartbeat, Hello, Kind, Message, Outcome, Query,
-        Register, RegisterFailed, RegisterModule, Registered, Release, Shutdown, ShutdownReply, Submit, TaskResult,
-        TaskStats, VERSION, VERSION_MIN, Welcome,
+        Ack, Credit, Failure, FailureKind, Goodbye, Heartbeat, Hello, Kind, Message, Outcome, RegisterFailed,
+        RegisterModule, Registered, ShutdownReply, TaskResult, TaskStats, VERSION, VERSION_MIN, Welcome,
     },
     session::{Packet, Receipt, Session},
 };
@@ -171,6 +172,11 @@ impl ClientCore {
         if self.peer() != Some(peer) {
             return;
         }
+        // A scheduler that does not know this connection cannot number its `Reset` either.
+        if let Message::Reset(entries) = packet.message {
+            let reason = entries.into_iter().next().map(|reset| reset.reason).unwrap_or_default();
+            return self.redial(&format!("the scheduler reset the connection: {reason}"), out);
+        }
         match self.session.receive(packet.sequence, packet.ack) {
             Receipt::Fresh => {}
             Receipt::Repeated => return,
@@ -195,10 +201,6 @@ impl ClientCore {
                         refused.kind, refused.reason
                     )));
                 }
-            }
-            (_, Message::Reset(entries)) => {
-                let reason = entries.into_iter().next().map(|reset| reset.reason).unwrap_or_default();
-                self.redial(&format!("the scheduler reset the connection: {reason}"), out);
             }
             (_, Message::Goodbye(entries)) => self.goodbye(entries.into_iter().next(), out),
             (Stage::Greeting(_), Message::Welcome(entries)) => {
@@ -682,131 +684,6 @@ impl ClientCore {
         }
         out.push(Effect::RegisterFailed(failed));
     }
-
-    // --- messages to the scheduler
-
-    fn send(&mut self, peer: PeerId, message: Message, out: &mut Vec<Effect>) {
-        self.owed = 0;
-        self.owed_since = None;
-        out.push(Effect::Send(peer, self.session.stamp(self.epoch, message)));
-    }
-
-    fn send_all<T>(&mut self, peer: PeerId, make: fn(Vec<T>) -> Message, entries: Vec<T>, out: &mut Vec<Effect>) {
-        let mut outbox = Outbox::default();
-        for entry in entries {
-            if let Some(full) = outbox.push(entry, 0) {
-                self.send(peer, make(full), out);
-            }
-        }
-        if let Some(rest) = outbox.take() {
-            self.send(peer, make(rest), out);
-        }
-    }
-
-    fn send_registrations(&mut self, peer: PeerId, out: &mut Vec<Effect>) {
-        // One message a module: its signatures may be large.
-        while let Some(module) = self.modules.get(self.modules_sent).cloned() {
-            self.modules_sent += 1;
-            self.send(peer, Message::RegisterModule(vec![module]), out);
-        }
-        let registers: Vec<Register> = std::mem::take(&mut self.registers)
-            .into_iter()
-            .filter_map(|request| self.registrations.get(&request))
-            .map(|Registration { wanted, .. }| Register {
-                request: wanted.request,
-                module: wanted.module.clone(),
-                function: wanted.function.clone(),
-                capabilities: wanted.capabilities.clone(),
-            })
-            .collect();
-        self.send_all(peer, Message::Register, registers, out);
-        let mut demands: Vec<Demand> =
-            std::mem::take(&mut self.withdrawn).into_iter().map(|request| Demand { request, held: 0 }).collect();
-        for request in std::mem::take(&mut self.demands) {
-            if let Some(registration) = self.registrations.get(&request) {
-                demands.push(Demand { request, held: registration.demand + registration.held.len() as u64 });
-            }
-        }
-        self.send_all(peer, Message::Demand, demands, out);
-    }
-
-    fn send_releases(&mut self, peer: PeerId, out: &mut Vec<Effect>) {
-        let releases = std::mem::take(&mut self.releases);
-        for objects in releases.chunks(Outbox::<Release>::ENTRIES_MAX) {
-            let entries = objects.iter().map(|object| Release { object: *object }).collect();
-            self.send(peer, Message::Release(entries), out);
-            self.unacknowledged.push_back((self.session.last_sent(), Sent::Releases(objects.to_vec())));
-        }
-    }
-
-    fn send_submits(&mut self, peer: PeerId, out: &mut Vec<Effect>) {
-        let mut outbox = Outbox::default();
-        while let Some(&number) = self.waiting.front() {
-            let Some(task) = self.tasks.get_mut(&number) else {
-                self.waiting.pop_front();
-                continue;
-            };
-            let bytes = task.call.arguments.inline_length();
-            if !task.counted {
-                if self.used.tasks >= self.credit.tasks || self.used.bytes + bytes > self.credit.bytes {
-                    break;
-                }
-                self.used.tasks += 1;
-                self.used.bytes += bytes;
-                task.counted = true;
-            }
-            self.waiting.pop_front();
-            if task.place == Place::Held {
-                task.place = Place::Submitted;
-                if !matches!(task.call.arguments, crate::payload::Payload::Inline(_)) {
-                    out.push(Effect::Put { number, tag: task.call.tag });
-                }
-            }
-            if task.canceling {
-                self.cancels.push(number);
-            }
-            let submit = task.call.to_submit(number);
-            if let Some(full) = outbox.push(submit, bytes) {
-                self.send_batch(peer, full, out);
-            }
-        }
-        if let Some(rest) = outbox.take() {
-            self.send_batch(peer, rest, out);
-        }
-        let cancels = std::mem::take(&mut self.cancels).into_iter().map(|number| Cancel { number }).collect();
-        self.send_all(peer, Message::Cancel, cancels, out);
-    }
-
-    fn send_batch(&mut self, peer: PeerId, batch: Vec<Submit>, out: &mut Vec<Effect>) {
-        let numbers = batch.iter().map(|submit| submit.number).collect();
-        self.send(peer, Message::Submit(batch), out);
-        self.unacknowledged.push_back((self.session.last_sent(), Sent::Submits(numbers)));
-    }
-
-    fn send_requests(&mut self, peer: PeerId, out: &mut Vec<Effect>) {
-        let unsent = |requests: &mut BTreeMap<u64, bool>| -> Vec<u64> {
-            let fresh = requests.iter_mut().filter(|(_, sent)| !**sent);
-            fresh.map(|(request, sent)| (*sent = true, *request).1).collect()
-        };
-        let queries = unsent(&mut self.queries).into_iter().map(|request| Query { request }).collect();
-        self.send_all(peer, Message::Query, queries, out);
-        let shutdowns = unsent(&mut self.shutdowns).into_iter().map(|request| Shutdown { request }).collect();
-        self.send_all(peer, Message::Shutdown, shutdowns, out);
-    }
-}
-
-impl Call {
-    fn to_submit(&self, number: u64) -> Submit {
-        Submit {
-            number,
-            function: self.function,
-            arguments: self.arguments.clone(),
-            capabilities: self.capabilities.clone(),
-            timeout_ms: self.timeout_ms,
-            priority: self.priority,
-            retries: self.retries,
-        }
-    }
 }
 
 fn canceled() -> Failure {
@@ -816,3 +693,6 @@ fn canceled() -> Failure {
 fn failure(kind: FailureKind, message: String) -> Failure {
     Failure { kind, message, value: None, trace: None }
 }
+
+#[cfg(test)]
+mod tests;
