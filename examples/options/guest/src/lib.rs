@@ -16,7 +16,7 @@ pub mod pricing {
     use crate::model::{Model, Random, set, with};
 
     /// What the history says.
-    pub struct Market {
+    pub struct MarketData {
         /// Last close, in index points; the start of every path.
         pub last_close: f64,
         /// Standard deviation of the log returns, a year.
@@ -47,8 +47,8 @@ pub mod pricing {
     }
 
     /// What the history says.
-    pub fn market() -> Result<Market, String> {
-        with(|model| Market {
+    pub fn market() -> Result<MarketData, String> {
+        with(|model| MarketData {
             last_close: model.last_close(),
             volatility: model.volatility(),
             rate: model.rate(),
