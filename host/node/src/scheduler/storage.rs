@@ -4,7 +4,7 @@
 //! child is killed with that thread, whatever happens to the process.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufReader, Write as _},
     os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
