@@ -3,6 +3,7 @@
 use std::{any::TypeId, ffi::OsString, fmt::Display, path::PathBuf};
 
 use clap::{ArgAction, ArgMatches, Args, Command, parser::ValueSource};
+use scaler_net::Address;
 use serde::{Deserialize as _, de::DeserializeOwned};
 use toml::{Spanned, Table, Value, de::DeTable};
 
@@ -74,6 +75,17 @@ impl Complaints {
     pub fn at_least<N: PartialOrd + Display>(&mut self, key: &'static str, value: N, least: N) {
         if value < least {
             self.about(key, format!("{value} is too small; give at least {least}"));
+        }
+    }
+
+    /// Whoever listens beyond this machine must say that it is meant.
+    pub fn listens(&mut self, key: &'static str, address: &Address, insecure: bool) {
+        if !insecure && !address.is_loopback() {
+            let message = format!(
+                "{address} can be reached from other machines, and nothing is encrypted or authenticated yet; use \
+                 127.0.0.1, or say `--insecure` (`insecure = true`)"
+            );
+            self.about(key, message);
         }
     }
 

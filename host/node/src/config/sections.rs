@@ -285,6 +285,10 @@ impl Section for SchedulerSettings {
         complain.positive("load_balance_trigger_times", u64::from(self.load_balance_trigger_times));
         complain.positive("result_buffer_bytes", self.result_buffer_bytes);
         complain.positive("max_attempts", u64::from(self.max_attempts));
+        complain.listens("scheduler_address", &self.scheduler_address, self.insecure);
+        if let Some(address) = &self.monitor_address {
+            complain.listens("monitor_address", address, self.insecure);
+        }
         complain.logging_paths(&self.logging_paths);
     }
 
@@ -346,6 +350,7 @@ impl Section for ObjectStorageSettings {
 
     fn validate(&self, complain: &mut Complaints) {
         complain.positive("memory_budget_bytes", self.memory_budget_bytes);
+        complain.listens("object_storage_address", &self.object_storage_address, self.insecure);
         complain.positive("object_retention_seconds", self.object_retention_seconds);
         complain.logging_paths(&self.logging_paths);
     }

@@ -80,7 +80,7 @@ fn the_seeds_command_lines_are_read_as_written() {
 #[test]
 fn short_flags_of_both_versions_are_known() {
     let settings = scheduler(
-        "tcp://h:1 -osa tcp://h:2 -ma tcp://h:3 -mt -1 -ct 1 -wt 2 -ot 3 -ls 4 -lbt 5 -ap capability -ll debug -lp a b",
+        "ipc:///tmp/h -osa tcp://h:2 -ma tcp://[::1]:3 -mt -1 -ct 1 -wt 2 -ot 3 -ls 4 -lbt 5 -ap capability -ll debug -lp a b",
     );
     assert_eq!((settings.client_timeout_seconds, settings.worker_timeout_seconds), (1, 2));
     assert_eq!((settings.object_retention_seconds, settings.load_balance_seconds), (3, 4));
@@ -147,7 +147,7 @@ fn broken_toml_a_missing_file_and_a_missing_address_are_clear() {
     assert!(text.contains("`scheduler_address`") && text.contains("[cluster]"), "{text}");
     let file = File::new("num_of_workers = 3\n[cluster]\n");
     assert!(mistakes::<ClusterSettings>(&file.flag()).contains("deploy.toml:1: `num_of_workers` stands outside"));
-    let file = File::new("[garage]\ncars = 2\n[scheduler]\nscheduler_address='tcp://a:1'\n");
+    let file = File::new("[garage]\ncars = 2\n[scheduler]\nscheduler_address='tcp://127.0.0.1:1'\n");
     assert_eq!(load::<SchedulerSettings>(arguments(&file.flag())).expect("loads").warnings.len(), 1);
 }
 
@@ -156,6 +156,9 @@ fn a_mistyped_flag_is_named_as_a_flag() {
     assert!(mistakes::<ClusterSettings>("tcp://a:1 -n 0").contains("--num-of-workers: must be positive"));
     assert!(mistakes::<ClusterSettings>("a:1").contains("a:1"));
     assert!(mistakes::<ClusterSettings>("tcp://a:1 --num-of-worker 3").contains("--num-of-workers"));
+    let text = mistakes::<SchedulerSettings>("tcp://0.0.0.0:8516 -ma tcp://10.0.0.1:1");
+    assert!(text.contains("--scheduler-address: tcp://0.0.0.0:8516") && text.contains("--monitor-address"), "{text}");
+    assert!(scheduler("tcp://0.0.0.0:8516 --insecure").insecure);
     assert!(mistakes::<SchedulerSettings>("-lp x tcp://a:1").contains("is an address, not a path"));
 }
 

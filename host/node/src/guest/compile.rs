@@ -44,7 +44,9 @@ pub(super) fn compile(package: &Package, progress: &mut dyn Write) -> Result<Pat
     }
     command.arg("--config").arg(format!("target.{target}.rustflags={}", toml_array(&remap_flags(package))));
     // Flags for the host's programs do not fit a guest.
-    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "CARGO_BUILD_RUSTFLAGS"] {
+    for name in
+        ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "CARGO_BUILD_RUSTFLAGS"]
+    {
         command.env_remove(name);
     }
     toolchain.apply(&mut command);
@@ -83,11 +85,8 @@ fn run(command: &mut Command, package: &Package) -> Result<PathBuf, GuestError> 
         let program = program.to_string_lossy().into_owned();
         move |source| GuestError::NoCargo { program, source }
     };
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(no_cargo(command.get_program()))?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(no_cargo(command.get_program()))?;
     let mut module = None;
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines() {

@@ -138,7 +138,9 @@ pub enum GuestError {
         message: String,
     },
     /// The project's name is no name of a package.
-    #[error("`{0}` is no name for a project: it must be of ASCII letters, digits, `-` and `_`, and start with a letter")]
+    #[error(
+        "`{0}` is no name for a project: it must be of ASCII letters, digits, `-` and `_`, and start with a letter"
+    )]
     Name(String),
     /// The place of the new project is taken.
     #[error("{} exists already and is not empty", .0.display())]
@@ -184,8 +186,8 @@ pub fn build_in(
     };
     let output = arguments.output.clone().unwrap_or(default_output);
     let bytes = fs::read(&core).map_err(GuestError::file("read", &core))?;
-    let component = component::componentise(&bytes)
-        .map_err(|error| GuestError::Component { path: core.clone(), error })?;
+    let component =
+        component::componentise(&bytes).map_err(|error| GuestError::Component { path: core.clone(), error })?;
     write_whole(&output, &component)?;
     let built = describe(output, &component, started)?;
     report(&built, progress)?;

@@ -25,7 +25,9 @@ pub(super) fn new(path: &Path, output: &mut dyn Write) -> Result<(), GuestError>
         return Err(GuestError::NotEmpty(path.to_owned()));
     }
     let sdk = unpack_sdk()?;
-    for (file, text) in [("Cargo.toml", manifest(&name, &sdk)), ("src/lib.rs", SOURCE.to_owned()), (".gitignore", IGNORED.to_owned())] {
+    for (file, text) in
+        [("Cargo.toml", manifest(&name, &sdk)), ("src/lib.rs", SOURCE.to_owned()), (".gitignore", IGNORED.to_owned())]
+    {
         write(&path.join(file), text.as_bytes())?;
     }
     let (shown, module) = (path.display(), name.replace('-', "_"));
@@ -148,7 +150,9 @@ mod tests {
     #[test]
     fn the_carried_sdk_is_complete() {
         let files = files(&SDK);
-        for wanted in ["Cargo.toml", "src/lib.rs", "src/abi.rs", "macros/Cargo.toml", "macros/src/lib.rs", "wit/host.wit"] {
+        for wanted in
+            ["Cargo.toml", "src/lib.rs", "src/abi.rs", "macros/Cargo.toml", "macros/src/lib.rs", "wit/host.wit"]
+        {
             assert!(files.iter().any(|(path, content)| *path == Path::new(wanted) && !content.is_empty()), "{wanted}");
         }
         assert!(!files.iter().any(|(path, _)| path.starts_with("target") || path.starts_with("macros/target")));

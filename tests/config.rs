@@ -1,0 +1,148 @@
+//! The real programs: what they say about wrong arguments and files, and with which exit codes they end.
+
+use std::{
+    fs::{self, File},
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+const SCALER: &str = env!("CARGO_BIN_EXE_scaler");
+const SCHEDULER: &str = env!("CARGO_BIN_EXE_scaler_scheduler");
+const CLUSTER: &str = env!("CARGO_BIN_EXE_scaler_cluster");
+const STORAGE: &str = env!("CARGO_BIN_EXE_scaler_object_storage_server");
+
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs a program to its end, which must come soon.
+fn run(program: &str, arguments: &[&str]) -> Ended {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect(program);
+    let patience = Instant::now() + Duration::from_secs(30);
+    while child.try_wait().expect("wait").is_none() {
+        if Instant::now() > patience {
+            child.kill().expect("kill");
+            panic!("{program} {arguments:?} does not end");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("output");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// The program refuses with exit code 2, says why on stderr, and nothing on stdout.
+#[track_caller]
+fn refused(program: &str, arguments: &[&str], reasons: &[&str]) {
+    let ended = run(program, arguments);
+    assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.stderr);
+    assert_eq!(ended.stdout, "", "{arguments:?}");
+    for reason in reasons {
+        assert!(ended.stderr.contains(reason), "{arguments:?} should say {reason:?}:\n{}", ended.stderr);
+    }
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_named_at_once() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("deploy.toml");
+    let text = "[cluster]\nscheduler_address = \"127.0.0.1:1\"\nnum_of_worker = 3\ntask_timeout_seconds = \"long\"\n\
+                [scheduler]\nscheduler_address = \"tcp://127.0.0.1\"\nprotected = 1\n[object_storage_servers]\n";
+    fs::write(&path, text).expect("file");
+    let path = path.to_str().expect("text");
+    let cluster = ["deploy.toml:2: ", "deploy.toml:3: ", "`num_of_workers`", "deploy.toml:4: ", "deploy.toml:8: "];
+    refused(CLUSTER, &["--config", path], &cluster);
+    refused(SCALER, &["cluster", "--config", path], &cluster);
+    refused(SCHEDULER, &["-c", path], &["deploy.toml:6: ", "deploy.toml:7: ", "protected"]);
+    refused(STORAGE, &["-c", path], &["[object_storage_server]?"]);
+    refused(SCALER, &["up", "-c", path], &["deploy.toml:6: ", "deploy.toml:2: "]);
+}
+
+#[test]
+fn missing_files_and_addresses_and_bad_flags_say_what_to_do() {
+    refused(SCHEDULER, &["--config", "/nowhere/deploy.toml"], &["`/nowhere/deploy.toml`", "--config"]);
+    refused(CLUSTER, &[], &["scheduler_address", "--config", "tcp://127.0.0.1:8516"]);
+    refused(STORAGE, &["localhost"], &["localhost"]);
+    refused(SCHEDULER, &["tcp://127.0.0.1:0", "--allocate_polcy", "even"], &["--allocate"]);
+    refused(SCHEDULER, &["tcp://0.0.0.0:0"], &["--insecure"]);
+    refused(CLUSTER, &["tcp://127.0.0.1:1", "--preload", "init.configure()"], &["column"]);
+    refused(CLUSTER, &["tcp://127.0.0.1:1", "-n", "2", "-wn", "only"], &["--worker-names", "2 workers"]);
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for program in [SCALER, SCHEDULER, CLUSTER, STORAGE] {
+        let help = run(program, &["-h"]);
+        assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""), "{program}");
+        let version = run(program, &["--version"]);
+        assert!(version.code == Some(0) && version.stdout.contains(env!("CARGO_PKG_VERSION")), "{program}");
+    }
+    let help = run(CLUSTER, &["-h"]).stdout;
+    for expected in ["-tts", "--per-worker-task-queue-size", "[default: 1000]", "number of CPUs - 1"] {
+        assert!(help.contains(expected), "{expected} is not in:\n{help}");
+    }
+}
+
+#[test]
+fn calls_that_are_none_never_become_tasks() {
+    refused(SCALER, &["submit", "tcp://127.0.0.1:1", "init:configure('production'"], &["column", "^"]);
+    refused(SCALER, &["run", "nowhere:f()", "--module-path", "/nowhere"], &["nowhere"]);
+    refused(SCALER, &["map", "tcp://127.0.0.1:1", "a:f", "--range", "9..1"], &["9 is larger than 1"]);
+    refused(SCALER, &["map", "tcp://127.0.0.1:1", "a:f", "--each-line", "/nowhere"], &["/nowhere"]);
+    refused(SCALER, &["submit", "nowhere", "a:f()"], &["nowhere"]);
+}
+
+#[test]
+fn an_unreachable_scheduler_has_its_own_code() {
+    for arguments in [
+        &["submit", "tcp://127.0.0.1:1", "a:f()", "--connect-timeout-seconds", "0.2"][..],
+        &["map", "tcp://127.0.0.1:1", "a:f", "--range", "0..1", "--connect-timeout-seconds", "0.2"],
+        &["status", "tcp://127.0.0.1:1", "--connect-timeout-seconds", "0.2"],
+        &["shutdown", "tcp://127.0.0.1:1", "--connect-timeout-seconds", "0.2"],
+    ] {
+        let ended = run(SCALER, arguments);
+        assert_eq!(ended.code, Some(3), "{arguments:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("tcp://127.0.0.1:1") && ended.stdout.is_empty(), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_component_is_said_to_be_none() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("note.wasm");
+    fs::write(&path, "a note").expect("file");
+    refused(SCALER, &["inspect", path.to_str().expect("text")], &["note.wasm"]);
+    fs::write(&path, wat::parse_str("(module (func (export \"f\")))").expect("module")).expect("file");
+    refused(SCALER, &["inspect", path.to_str().expect("text")], &["note.wasm", "component"]);
+    refused(SCALER, &["inspect", "/nowhere.wasm"], &["/nowhere.wasm"]);
+    fs::write(&path, wat::parse_str("(component)").expect("component")).expect("file");
+    let ended = run(SCALER, &["inspect", path.to_str().expect("text"), "--json"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let value: serde_json::Value = serde_json::from_str(&ended.stdout).expect("one object");
+    assert_eq!(value["functions"], serde_json::json!([]));
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_error() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("empty.wasm");
+    fs::write(&path, wat::parse_str("(component)").expect("component")).expect("file");
+    let (reader, writer) = std::io::pipe().expect("pipe");
+    drop(reader);
+    let status = Command::new(SCALER)
+        .arg("inspect")
+        .arg(&path)
+        .stdout(writer)
+        .stderr(File::options().write(true).open("/dev/null").expect("null"))
+        .status()
+        .expect("status");
+    assert_eq!(status.code(), Some(0));
+}
