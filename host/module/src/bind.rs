@@ -380,23 +380,22 @@ fn write_pairs(out: &mut Vec<u8>, ty: &Type, inner: &Type, entries: &[(String, V
 }
 
 fn write_option(out: &mut Vec<u8>, inner: &Type, value: &Value, form: Form) -> Fits<()> {
-    if !inner.needs_wrapping_in_option() {
-        return match value {
-            Value::Null => {
-                msgpack::write_nil(out);
-                Ok(())
-            }
-            value => write(out, inner, value, form),
-        };
-    }
+    let wrapped = inner.needs_wrapping_in_option();
     let inside = match value {
         Value::Null => None,
-        Value::List(entries) if form == Form::Wire && entries.is_empty() => None,
-        Value::List(entries) if form == Form::Wire && entries.len() == 1 => Some(&entries[0]),
-        Value::Map(entries) if matches!(&entries[..], [(name, _)] if name == "some") => Some(&entries[0].1),
+        Value::List(entries) if wrapped && form == Form::Wire && entries.is_empty() => None,
+        Value::List(entries) if wrapped && form == Form::Wire && entries.len() == 1 => Some(&entries[0]),
+        // With names, every option in an option is told apart like this.
+        Value::Map(entries) if matches!((inner, &entries[..]), (Type::Option(_), [(name, _)]) if name == "some") => {
+            Some(&entries[0].1)
+        }
         value => Some(value),
     };
-    msgpack::write_array(out, usize::from(inside.is_some()));
+    match (wrapped, inside) {
+        (true, inside) => msgpack::write_array(out, usize::from(inside.is_some())),
+        (false, None) => msgpack::write_nil(out),
+        (false, Some(_)) => {}
+    }
     inside.map_or(Ok(()), |value| write(out, inner, value, form))
 }
 

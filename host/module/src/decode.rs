@@ -211,18 +211,19 @@ fn unpack(inner: &Type, width: usize, bytes: &[u8]) -> Fits<Value> {
 }
 
 fn read_option(ty: &Type, inner: &Type, reader: &mut Reader<'_>) -> Fits<Value> {
-    if !inner.needs_wrapping_in_option() {
-        if reader.at_nil() {
-            item(reader)?;
-            return Ok(Value::Null);
+    if inner.needs_wrapping_in_option() {
+        match item(reader)? {
+            Item::Array(0) => return Ok(Value::Null),
+            Item::Array(1) => {}
+            other => return wrong_item(other, &format!("[] or [value] for {ty}")),
         }
-        return read_value(inner, reader);
+    } else if reader.at_nil() {
+        item(reader)?;
+        return Ok(Value::Null);
     }
-    match item(reader)? {
-        Item::Array(0) => Ok(Value::Null),
-        Item::Array(1) => Ok(Value::Map(vec![("some".to_owned(), read_value(inner, reader)?)])),
-        other => wrong_item(other, &format!("[] or [value] for {ty}")),
-    }
+    let value = read_value(inner, reader)?;
+    // With names, `none` and `some(none)` would both be null.
+    Ok(if matches!(inner, Type::Option(_)) { Value::Map(vec![("some".to_owned(), value)]) } else { value })
 }
 
 fn read_case<'t>(

@@ -32,8 +32,8 @@ pub struct Parameter {
 ///
 /// The positional form of a value, which travels and which the sandbox copies into guest memory, is MessagePack:
 /// bool, integers, floats, `str` for string and char; `bin` of little-endian elements for lists of integers or floats
-/// (an array is read too), an array for other lists; nil or the value for an option (`[]` / `[value]` for an option in
-/// an option); `[0, ok]` / `[1, err]` for a result, `[index, payload]` for a variant, with nil for no payload; the
+/// (an array is read too), an array for other lists; nil or the value for an option (`[]` / `[value]` where nil could
+/// be the value inside, see [`Type::needs_wrapping_in_option`]); `[0, ok]` / `[1, err]` for a result, `[index, payload]` for a variant, with nil for no payload; the
 /// index for an enum; an array in order for a tuple or record; an unsigned integer of bits for up to 64 flags, an
 /// array of 32-bit words for more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -262,10 +262,14 @@ impl Type {
         })
     }
 
-    /// Whether an option of this type is written as `[]` / `[value]`, because nil would be ambiguous: for options in options.
+    /// Whether an option of this type is written as `[]` / `[value]`, because its own form can be nil. Only an option's
+    /// can, and not that of a wrapped one, so for options in options in options it alternates.
     #[must_use]
     pub fn needs_wrapping_in_option(&self) -> bool {
-        matches!(self, Self::Option(_))
+        match self {
+            Self::Option(inner) => !inner.needs_wrapping_in_option(),
+            _ => false,
+        }
     }
 
     /// Levels of nesting, 1 for a scalar.

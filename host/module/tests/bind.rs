@@ -196,6 +196,18 @@ fn options_of_options_tell_none_from_some_none() {
         assert_eq!(one(&ty, text), shown);
         assert_eq!(bind(&signature(&[("x", ty.clone())]), text).expect(text), bytes);
     }
+    let three = option(ty);
+    for (text, bytes) in [
+        ("null", &[0x91, 0xc0][..]),
+        ("{'some': null}", &[0x91, 0x90]),
+        ("{'some': {'some': null}}", &[0x91, 0x91, 0xc0]),
+        ("{'some': {'some': 3}}", &[0x91, 0x91, 3]),
+    ] {
+        assert_eq!(one(&three, text), text.replace('\'', "\""));
+        let sig = signature(&[("x", three.clone())]);
+        assert_eq!(bind(&sig, text).expect(text), bytes);
+        assert_eq!(sig.bind_encoded(bytes).expect(text), bytes);
+    }
     assert_eq!(one(&option(list(Type::U8)), "null"), "null");
 }
 
