@@ -1,6 +1,19 @@
-//! What a task ends with: bytes, or a fault of one of the protocol's kinds.
+//! What a task ends with: bytes, or a fault of one of the protocol's kinds, made from what the engine says.
+
+use std::fmt::Write as _;
 
 use scaler_proto::message::FailureKind;
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use crate::Task;
+use crate::instance::output_limit;
+use crate::state::{NotGranted, Stopped, TaskState, clean, clip};
+use crate::value::{BadArgument, BadResult};
+use crate::wasi::LastWords;
+
+/// What is kept of texts that come from guests.
+const MAX_TEXT: usize = 8 << 10;
 
 /// Why a task has no result.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,4 +55,136 @@ pub struct Report {
     pub run_us: u64,
     /// Most guest memory in use at once: all memories and tables of the task.
     pub peak_memory_bytes: u64,
+}
+
+/// What an `err` value says for people: its text, if it is one.
+pub(crate) fn error_message(value: &[u8]) -> String {
+    match rmp::decode::read_str_from_slice(value) {
+        Ok((text, rest)) if rest.is_empty() => clean(clip(text, MAX_TEXT)).into_owned(),
+        _ => "the function returned an error value".into(),
+    }
+}
+
+/// Finds out why a call did not come back: what the host decided comes first, then what the guest said, then the trap.
+pub(crate) fn fault_of(error: wasmtime::Error, task: &Task<'_>, state: &mut TaskState, mut last: LastWords) -> Fault {
+    if let Some(stopped) = error.downcast_ref::<Stopped>() {
+        return Fault { trace: trace_of(&error), ..Fault::new(stopped.kind(), stopped_message(*stopped, task)) };
+    }
+    if let Some(bad) = error.downcast_ref::<BadArgument>() {
+        let message = format!("{}: {}", task.entry.function(), bad.describe(task.entry.parameters()));
+        return Fault::new(FailureKind::Arguments, message);
+    }
+    if error.downcast_ref::<BadResult>() == Some(&BadResult::TooLarge) || is_fuel(&error) {
+        return Fault::new(FailureKind::OutputLimit, output_limit(task.limits.output_bytes));
+    }
+    let trap = error.downcast_ref::<Trap>().copied();
+    let panic = state.panic.take().or(last.panic.take());
+    let (kind, message) = if trap == Some(Trap::StackOverflow) {
+        (FailureKind::StackOverflow, "the guest recursed too deeply: its stack is used up".to_owned())
+    } else if let Some(wanted) = state.memory.denied {
+        (FailureKind::MemoryLimit, memory_message(state, wanted, panic.as_deref()))
+    } else if let Some(panic) = panic {
+        (FailureKind::Panic, panic)
+    } else if let Some(denied) = error.downcast_ref::<NotGranted>() {
+        (FailureKind::Trap, denied.to_string())
+    } else if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
+        (FailureKind::Trap, format!("the guest ended itself with exit status {status}{}", words(&last)))
+    } else if let Some(trap) = trap {
+        (FailureKind::Trap, format!("the guest trapped: {trap}{}", words(&last)))
+    } else {
+        (FailureKind::Trap, format!("{}{}", plain(&error), words(&last)))
+    };
+    Fault { trace: trace_of(&error), ..Fault::new(kind, clean(clip(&message, MAX_TEXT))) }
+}
+
+fn stopped_message(stopped: Stopped, task: &Task<'_>) -> String {
+    match (stopped, task.limits.timeout) {
+        (Stopped::Timeout, Some(timeout)) => {
+            format!("the task ran longer than its timeout of {} s", timeout.as_secs_f64())
+        }
+        _ => stopped.to_string(),
+    }
+}
+
+fn memory_message(state: &TaskState, wanted: u64, panic: Option<&str>) -> String {
+    let limit = state.memory.limit;
+    let mut message = if wanted > limit {
+        format!("the task wanted {wanted} bytes of memory; its limit is {limit}")
+    } else {
+        format!("the guest's memory reached the maximum of {wanted} bytes that its module allows")
+    };
+    if let Some(panic) = panic {
+        let _ = write!(message, " ({panic})");
+    }
+    message
+}
+
+fn words(last: &LastWords) -> String {
+    last.stderr.as_ref().map(|line| format!("; last on standard error: {line}")).unwrap_or_default()
+}
+
+/// The engine's own error for host calls that move too much has no public type.
+fn is_fuel(error: &wasmtime::Error) -> bool {
+    error.root_cause().to_string().contains("fuel allocated for hostcalls")
+}
+
+/// The chain of causes without the backtrace, which is shown elsewhere.
+fn plain(error: &wasmtime::Error) -> String {
+    let parts: Vec<String> = error
+        .chain()
+        .map(ToString::to_string)
+        .filter(|part| !part.starts_with("error while executing at wasm backtrace"))
+        .collect();
+    parts.join(": ")
+}
+
+/// The frames of the guest, innermost first.
+fn trace_of(error: &wasmtime::Error) -> Option<String> {
+    let backtrace = error.downcast_ref::<WasmBacktrace>()?;
+    let mut trace = String::new();
+    for (index, frame) in backtrace.frames().iter().enumerate() {
+        let module = frame.module().name().unwrap_or("module");
+        let name = frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), readable);
+        let _ = write!(trace, "{}{index:>3}: {module}!{name}", if index == 0 { "" } else { "\n" });
+        for symbol in frame.symbols() {
+            if let Some(file) = symbol.file() {
+                let line = symbol.line().map(|line| format!(":{line}")).unwrap_or_default();
+                let _ = write!(trace, "\n       at {file}{line}");
+            }
+        }
+    }
+    (!trace.is_empty()).then(|| clean(clip(&trace, MAX_TEXT)).into_owned())
+}
+
+/// A Rust symbol without its mangling: `_ZN5guest4init9configure17h0123456789abcdefE` is `guest::init::configure`.
+fn readable(symbol: &str) -> String {
+    let Some(mut rest) = symbol.strip_prefix("_ZN").and_then(|rest| rest.strip_suffix('E')) else {
+        return symbol.to_owned();
+    };
+    let mut parts = Vec::new();
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let Some(part) = rest[..digits].parse().ok().and_then(|length: usize| rest[digits..].get(..length)) else {
+            return symbol.to_owned();
+        };
+        rest = &rest[digits + part.len()..];
+        parts.push(part);
+    }
+    if parts.last().is_some_and(|part| part.len() == 17 && part.starts_with('h')) {
+        parts.pop();
+    }
+    parts.join("::")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_are_readable() {
+        assert_eq!(readable("_ZN5guest4init9configure17h0123456789abcdefE"), "guest::init::configure");
+        for other in ["spin", "_ZN5guestE9", "_ZN99xE"] {
+            assert_eq!(readable(other), other);
+        }
+    }
 }

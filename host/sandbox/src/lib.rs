@@ -6,6 +6,8 @@
 mod engine;
 mod fault;
 mod grants;
+mod host;
+mod instance;
 mod interrupt;
 mod limits;
 mod log;
@@ -13,6 +15,9 @@ mod program;
 mod resident;
 mod run;
 mod snapshot;
+mod state;
+mod value;
+mod wasi;
 
 pub use engine::{Engine, EngineError, EngineSettings};
 pub use fault::{Fault, Report};

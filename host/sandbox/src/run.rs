@@ -1,8 +1,13 @@
 //! One task: a fresh store and instance, one call, nothing left.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use crate::{Entry, Interrupt, Limits, LogSink, OpenGrants, Report};
+use scaler_proto::message::FailureKind;
+
+use crate::fault::error_message;
+use crate::instance::{Answer, Live};
+use crate::{Entry, Fault, Interrupt, Limits, LogSink, OpenGrants, Report};
 
 /// Everything one call needs.
 pub struct Task<'a> {
@@ -22,6 +27,49 @@ pub struct Task<'a> {
 
 /// Runs a task in a fresh instance, which is gone when this returns.
 #[must_use]
-pub fn run(_task: &Task<'_>) -> Report {
-    todo!()
+pub fn run(task: &Task<'_>) -> Report {
+    let begin = Instant::now();
+    let _busy = task.entry.program().engine().busy();
+    if let Err(fault) = before(task) {
+        return refused(fault);
+    }
+    match Live::start(task.entry.program(), task, begin) {
+        Ok(mut live) => report(task, &mut live, begin),
+        Err(fault) => Report { outcome: Err(fault), ..failed_start(begin) },
+    }
+}
+
+/// A cancel that came before the start is obeyed before anything is made.
+pub(crate) fn before(task: &Task<'_>) -> Result<(), Fault> {
+    if task.interrupt.is_set() {
+        return Err(Fault::new(FailureKind::Canceled, "canceled before it began"));
+    }
+    Ok(())
+}
+
+pub(crate) fn refused(fault: Fault) -> Report {
+    Report { outcome: Err(fault), start_us: 0, run_us: 0, peak_memory_bytes: 0 }
+}
+
+fn failed_start(begin: Instant) -> Report {
+    let run_us = micros(begin);
+    let start_us = u32::try_from(run_us).unwrap_or(u32::MAX);
+    Report { outcome: Ok(Vec::new()), start_us, run_us, peak_memory_bytes: 0 }
+}
+
+/// Calls the function in a live instance, and measures.
+pub(crate) fn report(task: &Task<'_>, live: &mut Live, begin: Instant) -> Report {
+    let start_us = u32::try_from(micros(begin)).unwrap_or(u32::MAX);
+    let outcome = match live.call(task, begin) {
+        Ok(Answer { bytes, is_error: false }) => Ok(bytes),
+        Ok(Answer { bytes, is_error: true }) => {
+            Err(Fault { message: error_message(&bytes), value: Some(bytes), ..Fault::new(FailureKind::Error, "") })
+        }
+        Err(fault) => Err(fault),
+    };
+    Report { outcome, start_us, run_us: micros(begin), peak_memory_bytes: live.task().memory.peak }
+}
+
+fn micros(begin: Instant) -> u64 {
+    u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
