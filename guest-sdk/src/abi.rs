@@ -151,8 +151,7 @@ pub unsafe extern "C" fn cabi_realloc(old: *mut u8, old_size: usize, align: usiz
         return allocate(new_size, align);
     }
     // SAFETY: the caller's promise.
-    let pointer =
-        unsafe { alloc::realloc(old, alloc::Layout::from_size_align_unchecked(old_size, align), new_size) };
+    let pointer = unsafe { alloc::realloc(old, alloc::Layout::from_size_align_unchecked(old_size, align), new_size) };
     if pointer.is_null() {
         std::process::abort();
     }

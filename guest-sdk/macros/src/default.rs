@@ -36,7 +36,10 @@ pub(crate) fn to_json(value: &Expr) -> Result<String> {
 }
 
 fn no_literal<T>(value: &Expr) -> Result<T> {
-    fail(value, "a default is a literal: true, 1, -2.5, 'c', \"text\", [1, 2], None, Some(1) or a case such as Color::Red")
+    fail(
+        value,
+        "a default is a literal: true, 1, -2.5, 'c', \"text\", [1, 2], None, Some(1) or a case such as Color::Red",
+    )
 }
 
 fn is_some(function: &Expr) -> bool {
@@ -85,7 +88,9 @@ mod tests {
             assert_eq!(to_json(&syn::parse_str(rust).unwrap()).unwrap(), json);
         }
         for rust in ["1 + 1", "f()", "LIMIT", "b\"x\""] {
-            assert!(to_json(&syn::parse_str(rust).unwrap()).unwrap_err().to_string().starts_with("a default is a literal"));
+            assert!(
+                to_json(&syn::parse_str(rust).unwrap()).unwrap_err().to_string().starts_with("a default is a literal")
+            );
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::{Expr, FnArg, GenericParam, Ident, ItemFn, Pat, PatType, Result, ReturnType, Signature, Type, parse_quote};
+use syn::{Expr, FnArg, GenericParam, Ident, ItemFn, Pat, PatType, Result, ReturnType, Signature, Type};
 
 /// More flat parameters than this are passed in memory.
 const FLAT_PARAMETERS_MAX: usize = 16;
@@ -173,9 +173,9 @@ pub(crate) fn name_clash(types: &Types<'_>, function: &Function, item: &ItemFn) 
     if !types.definitions.iter().any(|definition| definition.name == function.name) {
         return Ok(());
     }
-    let own: Ident = types.local_named(&function.name).cloned().unwrap_or(parse_quote!(it));
+    let ty = types.local_named(&function.name).map_or("a type it uses".to_owned(), |name| format!("the type `{name}`"));
     let message = format!(
-        "the function `{}` and the type `{own}` are both `{}` in the interface: functions and types share their names there",
+        "the function `{}` and {ty} are both `{}` in the interface, where functions and types share their names: rename one of them",
         item.sig.ident, function.name
     );
     fail(&item.sig.ident, message)

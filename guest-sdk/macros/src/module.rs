@@ -101,8 +101,7 @@ fn record(interface: &str, item: &ItemMod, types: &Types<'_>, functions: &[Funct
     }
     let mut wit: String = types.definitions.iter().map(|definition| definition.text.as_str()).collect();
     functions.iter().for_each(|function| wit += &function.wit);
-    let defaults: Vec<&str> =
-        functions.iter().flat_map(|function| &function.defaults).map(String::as_str).collect();
+    let defaults: Vec<&str> = functions.iter().flat_map(|function| &function.defaults).map(String::as_str).collect();
     let text = format!(
         "{{\"interface\":{},\"docs\":{},\"wit\":{},\"defaults\":[{}]}}",
         json(interface),
@@ -118,5 +117,84 @@ fn record(interface: &str, item: &ItemMod, types: &Types<'_>, functions: &[Funct
         #[used]
         #[unsafe(link_section = "scaler-guest")]
         static __RECORD: [u8; #length] = *#bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sharing;
+
+    /// The first message for a module with this body.
+    fn message(body: &str) -> String {
+        let item = syn::parse_str(&format!("pub mod m {{ {body} }}")).unwrap();
+        match sharing::start(&item) {
+            Ok(_) => "no error".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_exported_is_refused_with_a_remedy() {
+        for (body, expected) in [
+            ("pub fn f(a: &str) {}", "a borrowed `&str` cannot cross the component boundary: take a `String` instead"),
+            ("pub fn f(a: &[u8]) {}", "take a `Vec<u8>` instead"),
+            ("pub fn f(a: &mut u8) {}", "take it by value instead"),
+            ("pub fn f<T>(a: T) {}", "use concrete types"),
+            ("pub fn f<'a>(a: u8) {}", "has no lifetimes"),
+            ("pub async fn f() {}", "cannot be `async`"),
+            ("pub unsafe fn f() {}", "cannot be `unsafe`"),
+            ("pub extern \"C\" fn f() {}", "calling convention"),
+            ("pub fn f(self) {}", "has no `self`"),
+            ("pub fn f((a, b): (u8, u8)) {}", "give this parameter a plain name"),
+            ("pub fn f(a: usize) {}", "use `u32` or `u64`"),
+            ("pub fn f(a: i128) {}", "`i128` has no WIT type"),
+            ("pub fn f(a: ()) {}", "`()` can only be a function's result"),
+            ("pub fn f(a: [u8; 4]) {}", "use `Vec<u8>` instead"),
+            ("pub fn f(a: Box<u8>) {}", "use the value itself"),
+            ("pub fn f(a: HashMap<String, u8>) {}", "use `Vec<(String, u8)>`"),
+            ("pub fn f(a: impl Clone) {}", "cannot cross the component boundary"),
+            ("pub fn f() -> Result<u8> {}", "write the error type too"),
+            ("pub fn f(a: Unknown) {}", "`Unknown` cannot cross"),
+            ("use super::Outer; pub fn f(a: Outer) {}", "`Outer` is defined outside of a `#[scaler_guest::module]`"),
+            ("struct S { a: u8 } pub fn f(a: S) {}", "`S` is not public: an interface needs a `pub struct`"),
+            ("pub struct S(u8); pub fn f(a: S) {}", "name its fields"),
+            ("pub struct S {} pub fn f(a: S) {}", "a struct without fields"),
+            ("pub struct S<T> { a: T } pub fn f(a: S) {}", "use concrete types"),
+            ("pub struct S { a: Option<Vec<S>> } pub fn f(a: S) {}", "`S` contains itself"),
+            ("pub enum E {} pub fn f(a: E) {}", "an enum without cases"),
+            ("pub enum E { A { b: u8 } } pub fn f(a: E) {}", "put them into a struct, as in `A(A)`"),
+            ("pub enum E { A() } pub fn f(a: E) {}", "remove the parentheses"),
+            ("type A = B; type B = A; pub fn f(a: A) {}", "contains itself"),
+            ("#[cfg(feature = \"x\")] pub fn f() {}", "`#[cfg]` on an exported function"),
+            ("pub struct S { #[cfg(x)] a: u8 } pub fn f(a: S) {}", "`#[cfg]` on a field"),
+            (
+                "pub struct Point { x: u8 } pub fn point() -> Point {}",
+                "the function `point` and the type `Point` are both `point`",
+            ),
+            ("pub fn a_b() {} pub fn a__b() {}", "`a_b` and `a__b` are both `a-b` in the interface"),
+            ("pub fn f(a_b: u8, a__b: u8) {}", "`a_b` and `a__b` are both `a-b` in the interface"),
+            ("pub fn größe() {}", "has no WIT name"),
+            ("pub fn f(#[default(1)] a: u8, b: u8) {}", "`b` needs a default too"),
+            ("pub fn f(#[default(1 + 1)] a: u8) {}", "a default is a literal"),
+            ("pub fn f(#[default(1)] #[default(2)] a: u8) {}", "a parameter has one default"),
+        ] {
+            let message = message(body);
+            assert!(message.contains(expected), "{body}\n  gives    {message}\n  expected {expected}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_exported_is_not_refused() {
+        for body in [
+            "",
+            "fn private(a: &str) {} pub(crate) fn shared(a: &str) {} #[cfg(test)] mod tests {}",
+            "pub type Id = u64; pub fn f(a: Id) -> Vec<Id> {}",
+            "pub struct Holder { a: Box<u8> } pub fn f(mut a: u8) {}",
+            "use super::shapes::Point; pub fn f(a: Point) {}",
+            "use scaler_guest::Result; pub fn f() -> Result<u8> {}",
+            "pub fn f(#[default(1)] a: u8, b: Option<u8>) -> Result<(), ()> {}",
+        ] {
+            assert_eq!(message(body), "no error", "{body}");
+        }
     }
 }

@@ -146,7 +146,9 @@ impl Search<'_> {
         if module.iter().all(is_of_crate) {
             return fail(
                 at,
-                format!("`{name}` is defined outside of a `#[scaler_guest::module]`: move it into this one, or into another one and import it from there"),
+                format!(
+                    "`{name}` is defined outside of a `#[scaler_guest::module]`: move it into this one, or into another one and import it from there"
+                ),
             );
         }
         self.modules.insert(joined(&module), module);
@@ -177,7 +179,8 @@ fn modules_needed(items: &[Item]) -> Result<Vec<Path>> {
         }
     }
     let paths = search.modules.into_values().map(|module| {
-        let segments: Punctuated<syn::PathSegment, Token![::]> = module.into_iter().map(syn::PathSegment::from).collect();
+        let segments: Punctuated<syn::PathSegment, Token![::]> =
+            module.into_iter().map(syn::PathSegment::from).collect();
         Path { leading_colon: None, segments }
     });
     Ok(paths.collect())

@@ -226,10 +226,7 @@ impl<'a> Types<'a> {
                 return fail(ty, format!("`{name}` cannot cross the component boundary: use `{pairs}`"));
             }
             ("HashSet" | "BTreeSet" | "VecDeque", [element, ..]) => {
-                return fail(
-                    ty,
-                    format!("`{name}` cannot cross the component boundary: use `Vec<{}>`", show(element)),
-                );
+                return fail(ty, format!("`{name}` cannot cross the component boundary: use `Vec<{}>`", show(element)));
             }
             _ => return fail(ty, format!("`{}` cannot cross the component boundary: {SUPPORTED}", show(ty))),
         })
@@ -252,7 +249,9 @@ impl<'a> Types<'a> {
         let Some(foreign) = found else {
             return fail(
                 at,
-                format!("`{module}` has no type `{name}` for interfaces: it must be a pub struct or enum of a `#[scaler_guest::module]`, of types that can cross"),
+                format!(
+                    "`{module}` has no type `{name}` for interfaces: it must be a pub struct or enum of a `#[scaler_guest::module]`, of types that can cross"
+                ),
             );
         };
         let wit = WitType::new(format!("%{}", foreign.wit_name), &foreign.flat);
@@ -337,7 +336,10 @@ impl<'a> Types<'a> {
                 Fields::Named(fields) => {
                     return fail(
                         fields,
-                        format!("a case with named fields has no WIT form: put them into a struct, as in `{0}({0})`", variant.ident),
+                        format!(
+                            "a case with named fields has no WIT form: put them into a struct, as in `{0}({0})`",
+                            variant.ident
+                        ),
                     );
                 }
                 Fields::Unnamed(fields) => match fields.unnamed.len() {
@@ -466,7 +468,9 @@ pub(crate) fn no_generics(generics: &Generics) -> Result<()> {
 /// A type as the user wrote it, more or less.
 fn show(ty: &Type) -> String {
     let mut text = ty.to_token_stream().to_string();
-    for (spaced, tight) in [("& ", "&"), (" :: ", "::"), (" <", "<"), ("< ", "<"), (" >", ">"), (" ,", ","), ("& ", "&")] {
+    for (spaced, tight) in
+        [("& ", "&"), (" :: ", "::"), (" <", "<"), ("< ", "<"), (" >", ">"), (" ,", ","), ("& ", "&")]
+    {
         text = text.replace(spaced, tight);
     }
     text

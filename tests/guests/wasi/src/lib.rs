@@ -23,7 +23,8 @@ pub mod files {
     /// The names in a folder, in order.
     pub fn list(path: String) -> scaler_guest::Result<Vec<String>> {
         let entries = fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
-        let mut names: Vec<String> = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<String> =
+            entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         Ok(names)
     }
