@@ -26,27 +26,27 @@ use scaler_proto::{
 
 /// What the script counts, for the tests to look at.
 #[derive(Debug, Default)]
-pub struct Counts {
-    pub hellos: Vec<Hello>,
-    pub submitted: Vec<u64>,
-    pub canceled: u64,
-    pub demands: Vec<Demand>,
-    pub goodbyes: u64,
+pub(crate) struct Counts {
+    pub(crate) hellos: Vec<Hello>,
+    pub(crate) submitted: Vec<u64>,
+    pub(crate) canceled: u64,
+    pub(crate) demands: Vec<Demand>,
+    pub(crate) goodbyes: u64,
     /// Most tasks that were submitted and not answered at once.
-    pub open_max: usize,
+    pub(crate) open_max: usize,
     /// Most messages that waited for an acknowledgement of the client at once.
-    pub acks: u64,
+    pub(crate) acks: u64,
 }
 
 #[derive(Clone, Debug)]
-pub struct Script {
-    pub window: u64,
-    pub protected: bool,
+pub(crate) struct Script {
+    pub(crate) window: u64,
+    pub(crate) protected: bool,
     /// Submits are acknowledged (accepted) at once.
-    pub accept: bool,
+    pub(crate) accept: bool,
     /// Registrations are answered, else parked.
-    pub clusters: bool,
-    pub object_storage_address: Option<String>,
+    pub(crate) clusters: bool,
+    pub(crate) object_storage_address: Option<String>,
 }
 
 impl Default for Script {
@@ -64,16 +64,16 @@ enum Order {
     Stop,
 }
 
-pub struct Scheduler {
-    pub address: String,
-    pub counts: Arc<Mutex<Counts>>,
+pub(crate) struct Scheduler {
+    pub(crate) address: String,
+    pub(crate) counts: Arc<Mutex<Counts>>,
     orders: Sender<Order>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Scheduler {
-    pub fn start(script: Script) -> Self {
+    pub(crate) fn start(script: Script) -> Self {
         let (orders, receiver) = mpsc::channel();
         let (ready, address) = mpsc::channel();
         let waker = Waker::new().expect("waker");
@@ -88,27 +88,27 @@ impl Scheduler {
         Self { address, counts, orders, waker, thread: Some(thread) }
     }
 
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.order(Order::Cut);
     }
 
-    pub fn restart(&self) {
+    pub(crate) fn restart(&self) {
         self.order(Order::Restart);
     }
 
-    pub fn script(&self, script: Script) {
+    pub(crate) fn script(&self, script: Script) {
         self.order(Order::Script(script));
     }
 
-    pub fn answer_held(&self) {
+    pub(crate) fn answer_held(&self) {
         self.order(Order::AnswerHeld);
     }
 
-    pub fn goodbye(&self, reason: &str) {
+    pub(crate) fn goodbye(&self, reason: &str) {
         self.order(Order::Goodbye(reason.to_owned()));
     }
 
-    pub fn wait_until(&self, what: &str, condition: impl Fn(&Counts) -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, condition: impl Fn(&Counts) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(10);
         while !condition(&self.counts.lock().expect("counts")) {
             assert!(Instant::now() < deadline, "waited for {what}: {:?}", self.counts.lock().expect("counts"));
@@ -424,8 +424,7 @@ fn run(function: &str, submit: &Submit) -> Option<Outcome> {
 }
 
 /// The address of nobody: bound once, closed again.
-#[allow(dead_code, reason = "each test binary uses its own part of this module")]
-pub fn nobody() -> Address {
+pub(crate) fn nobody() -> Address {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
     Address::tcp("127.0.0.1", listener.local_addr().expect("address").port())
 }
