@@ -13,6 +13,8 @@ const DEPTH_MIN: u64 = 2;
 const DEPTH_MAX: u64 = 256;
 /// Below this much room for a result, results go to the object storage.
 pub const INLINE_SMALL: u32 = 1024;
+/// The least room that is kept for a result.
+const RESERVE_MIN: u64 = 64;
 
 /// How many tasks each worker of a cluster may have in hand. `ended` counts the tasks its cluster has ended for each
 /// worker: before anything is known the depth is small, and it doubles with every round.
@@ -75,10 +77,19 @@ pub struct ResultRoom {
 /// taken at all, so that its task must wait.
 #[must_use]
 pub fn result_room(room: Room, mean_result: u64, inline_max: u32) -> Option<ResultRoom> {
-    let inline_max = if room.used <= room.buffer / 2 { inline_max } else { inline_max.min(INLINE_SMALL) };
-    // Twice the mean, and never nothing: a result has a cost besides its bytes.
-    let reserve = u32::try_from((2 * mean_result).max(64)).unwrap_or(u32::MAX).min(inline_max.max(64));
-    (room.used + u64::from(reserve) <= room.buffer).then_some(ResultRoom { inline_max, reserve })
+    let with = |inline_max: u32| {
+        // Twice the mean, and never nothing: a result has a cost besides its bytes.
+        let reserve = (2 * mean_result).clamp(RESERVE_MIN, u64::from(inline_max).max(RESERVE_MIN));
+        ResultRoom { inline_max, reserve: u32::try_from(reserve).unwrap_or(u32::MAX) }
+    };
+    let fits = |result: &ResultRoom| room.used + u64::from(result.reserve) <= room.buffer;
+    let (large, small) = (with(inline_max), with(inline_max.min(INLINE_SMALL)));
+    if room.used <= room.buffer / 2 && fits(&large) {
+        Some(large)
+    } else {
+        // An empty buffer takes one result, however small the buffer is.
+        (fits(&small) || room.used == 0).then_some(small)
+    }
 }
 
 /// How many tasks to ask back from a cluster with `queued` tasks that do not run, for workers that idle elsewhere.
@@ -129,6 +140,9 @@ mod tests {
             ResultRoom { inline_max: 1024, reserve: 1024 }
         );
         assert_eq!(result_room(room(999_999), 10, 65_536), None);
+        let tiny = Room { buffer: 2_000, used: 0 };
+        assert_eq!(result_room(tiny, 5_000, 65_536), Some(ResultRoom { inline_max: 1024, reserve: 1024 }));
+        assert_eq!(result_room(Room { buffer: 100, ..tiny }, 5_000, 65_536).expect("one").inline_max, 1024);
     }
 
     #[test]

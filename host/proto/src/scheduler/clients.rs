@@ -133,8 +133,8 @@ impl Client {
     /// Its credit, if it has grown enough to be worth a message.
     fn news(&mut self, config: &SchedulerConfig) -> Option<Credit> {
         let credit = self.credit(config);
-        let enough = credit.tasks >= self.told.tasks + config.client_window_tasks / 8
-            || credit.bytes >= self.told.bytes + config.client_window_bytes / 8;
+        let enough = credit.tasks >= self.told.tasks + (config.client_window_tasks / 8).max(1)
+            || credit.bytes >= self.told.bytes + (config.client_window_bytes / 8).max(1);
         enough.then(|| {
             self.told = credit;
             credit
