@@ -134,6 +134,10 @@ impl OpenGrants {
         !self.directories.is_empty()
     }
 
+    pub(crate) fn directories(&self) -> usize {
+        self.directories.len()
+    }
+
     pub(crate) fn has_network(&self) -> bool {
         !self.network.is_empty()
     }

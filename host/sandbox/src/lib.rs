@@ -3,6 +3,7 @@
 //! A processor makes one [`Engine`], loads [`Program`]s from compiled artifacts, resolves an [`Entry`] for each function
 //! once and then calls [`run`] for every task. The compile child calls [`compile`] and [`prepare`], and nothing else.
 
+mod adapter;
 mod engine;
 mod fault;
 mod grants;

@@ -77,6 +77,11 @@ impl TaskState {
         self.memory.peak = used;
     }
 
+    /// Lifts the limits, for what the host itself does with the instance.
+    pub(crate) fn unlimit(&mut self) {
+        self.memory.limit = u64::MAX;
+    }
+
     /// Whether the task has to end now.
     pub(crate) fn stopped(&self) -> Result<(), Stopped> {
         if self.interrupt.is_set() {

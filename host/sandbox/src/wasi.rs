@@ -34,6 +34,7 @@ pub(crate) struct WasiState {
     ctx: WasiCtx,
     table: ResourceTable,
     streams: Arc<Mutex<Streams>>,
+    preopens: usize,
 }
 
 impl WasiState {
@@ -48,7 +49,13 @@ impl WasiState {
         task.grants.give(&mut builder)?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(task.limits.host_resources as usize);
-        Ok(Self { task: TaskState::new(task, start), ctx: builder.build(), table, streams })
+        Ok(Self {
+            task: TaskState::new(task, start),
+            ctx: builder.build(),
+            table,
+            streams,
+            preopens: task.grants.directories(),
+        })
     }
 
     /// Makes the state of a resident instance that of its next task.
@@ -64,6 +71,11 @@ impl WasiState {
         streams.end_of(LogSource::Stderr);
         streams.log.finish(LogSource::Stderr);
         LastWords { panic: streams.panic.take(), stderr: streams.last.take() }
+    }
+
+    /// How many folders the guest was given.
+    pub(crate) fn preopens(&self) -> usize {
+        self.preopens
     }
 
     /// Host handles that the guest holds.
