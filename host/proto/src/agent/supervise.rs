@@ -421,7 +421,9 @@ impl Agent {
         let looked = self.looked;
         let look_ms = if can_balance && state.has_waiting() && !state.is_stuck { LOOK_CLOSELY_MS } else { LOOK_MS };
         let mut deadline = looked.plus_ms(look_ms);
-        if let Some(interrupt) = state.interrupt {
+        if let Some(interrupt) = state.interrupt
+            && state.killing.is_none()
+        {
             deadline = deadline.min(interrupt.kill_at);
         }
         if let Some((sequence, since)) = state.running

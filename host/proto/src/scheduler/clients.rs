@@ -198,8 +198,14 @@ impl Scheduler {
         let mut last: Option<(FunctionId, Needs, ClassKey)> = None;
         for submit in submits {
             let Some(client) = self.clients.get(&id) else { return };
-            if client.numbers.contains_key(&submit.number) {
-                continue;
+            match client.numbers.get(&submit.number) {
+                None => {}
+                Some(Place::Live(_)) => continue,
+                Some(Place::Ended) => {
+                    // It crossed with the result; its client has put the arguments once more.
+                    self.forget_arguments(TaskId { client: id, number: submit.number }, &submit.arguments);
+                    continue;
+                }
             }
             if client.is_over_credit(&self.config) {
                 if let Some(peer) = client.peer {
@@ -371,16 +377,21 @@ impl Scheduler {
         self.tasks.step(key, event).ok()?;
         let task = self.tasks.remove(key)?;
         self.classes.leave(task.class);
-        if let Payload::Stored { id, .. } = task.arguments
-            && id == ObjectId::arguments(task.id)
-        {
-            self.delete(id);
-        }
+        self.forget_arguments(task.id, &task.arguments);
         if let Some(client) = self.clients.get_mut(&task.id.client) {
             client.unfinished -= 1;
             client.used.bytes_freed += task.arguments.inline_length();
         }
         Some(task)
+    }
+
+    /// Deletes stored arguments that belong to the task alone.
+    fn forget_arguments(&mut self, task: TaskId, arguments: &Payload) {
+        if let Payload::Stored { id, .. } = arguments
+            && *id == ObjectId::arguments(task)
+        {
+            self.delete(*id);
+        }
     }
 
     /// Takes note of what a client has received.

@@ -1,0 +1,211 @@
+//! What must hold, told by what is seen on the wire, at the clients and in the view.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use scaler_proto::{
+    capability::Capabilities,
+    ids::{ClientId, PeerId, TaskId},
+    message::{FailureKind, Message, Outcome, ReturnReason, StopReason},
+    scheduler::{Effect, Record},
+    task::State,
+    view::View,
+};
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) invariant: &'static str,
+    pub(crate) what: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.what)
+    }
+}
+
+pub(crate) type Checked = Result<(), Violation>;
+
+pub(crate) fn must(holds: bool, invariant: &'static str, what: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(Violation { invariant, what: what() }) }
+}
+
+/// What is remembered of the history to judge the next step.
+#[derive(Default)]
+pub(crate) struct Checks {
+    /// What each task asks for.
+    pub(crate) wanted: BTreeMap<TaskId, Capabilities>,
+    /// Most deaths that may be charged to one task.
+    max_attempts: u32,
+    journal: bool,
+    /// Results sent on each connection.
+    delivered: BTreeMap<PeerId, BTreeSet<u64>>,
+    /// Attempts that an agent has been given on each connection, minus those it has answered.
+    outstanding: BTreeMap<PeerId, BTreeSet<(TaskId, u32)>>,
+    /// What all workers behind a connection may hold.
+    pub(crate) queues: BTreeMap<PeerId, u64>,
+    deaths: BTreeMap<TaskId, u32>,
+    /// Connections that were told to say hello again.
+    reset: BTreeSet<PeerId>,
+    submitted: BTreeMap<ClientId, BTreeSet<u64>>,
+    credit: BTreeMap<ClientId, u64>,
+    accepted: BTreeSet<TaskId>,
+    finished: BTreeSet<TaskId>,
+    ended: BTreeSet<TaskId>,
+    terminal: u64,
+}
+
+impl Checks {
+    pub(crate) fn new(max_attempts: u32, journal: bool) -> Self {
+        Self { max_attempts, journal, ..Self::default() }
+    }
+
+    /// What arrives at the scheduler; the deaths that it reports, for [`Self::charge`].
+    pub(crate) fn arriving(
+        &mut self,
+        peer: PeerId,
+        client: Option<ClientId>,
+        message: &Message,
+    ) -> Result<Vec<TaskId>, Violation> {
+        let mut deaths = Vec::new();
+        match message {
+            Message::Done(dones) => {
+                let outstanding = self.outstanding.entry(peer).or_default();
+                dones.iter().for_each(|done| {
+                    outstanding.remove(&(done.task, done.attempt));
+                });
+            }
+            Message::Returned(returns) => {
+                for returned in returns {
+                    let (task, attempt) = (returned.attempt.task, returned.attempt.attempt);
+                    let had = self.outstanding.entry(peer).or_default().remove(&(task, attempt));
+                    if had && returned.reason == ReturnReason::ProcessorDied {
+                        deaths.push(task);
+                    }
+                }
+            }
+            Message::Submit(submits) => {
+                let Some(client) = client else { return Ok(deaths) };
+                let submitted = self.submitted.entry(client).or_default();
+                submitted.extend(submits.iter().map(|submit| submit.number));
+                let (used, credit) = (submitted.len() as u64, self.credit.get(&client).copied().unwrap_or(0));
+                must(used <= credit, "credit", || format!("{client} submitted {used} of {credit}"))?;
+            }
+            _ => {}
+        }
+        Ok(deaths)
+    }
+
+    /// The scheduler has heard of these deaths, unless it did not trust the connection any more.
+    pub(crate) fn charge(&mut self, peer: PeerId, deaths: Vec<TaskId>) {
+        if !self.reset.contains(&peer) {
+            deaths.into_iter().for_each(|task| *self.deaths.entry(task).or_default() += 1);
+        }
+    }
+
+    /// What the scheduler does, in its order.
+    pub(crate) fn performing(&mut self, effect: &Effect, client: impl Fn(PeerId) -> Option<ClientId>) -> Checked {
+        match effect {
+            Effect::Persist(Record::Accepted { task, .. }) => {
+                self.accepted.insert(*task);
+            }
+            Effect::Persist(Record::Finished { task, .. }) => {
+                must(self.finished.insert(*task), "one terminal state", || format!("{task} finished twice"))?;
+            }
+            Effect::Persist(Record::Delivered { task }) => {
+                must(self.finished.remove(task), "one delivery", || format!("{task} was delivered, but not finished"))?;
+            }
+            Effect::Send(peer, packet) => self.sending(*peer, client(*peer), &packet.message)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn sending(&mut self, peer: PeerId, client: Option<ClientId>, message: &Message) -> Checked {
+        match (message, client) {
+            (Message::Run(runs), _) => {
+                for run in runs {
+                    let wanted = self.wanted.get(&run.task);
+                    must(wanted == Some(&run.capabilities), "tags", || {
+                        format!("{} asked for {wanted:?} and runs with {:?}", run.task, run.capabilities)
+                    })?;
+                    let deaths = self.deaths.get(&run.task).copied().unwrap_or(0);
+                    must(deaths < self.max_attempts, "attempts", || {
+                        format!("{} runs after {deaths} deaths", run.task)
+                    })?;
+                    must(!self.journal || self.accepted.contains(&run.task), "persist first", || {
+                        format!("{} runs, but nobody wrote it down", run.task)
+                    })?;
+                    let outstanding = self.outstanding.entry(peer).or_default();
+                    must(outstanding.insert((run.task, run.attempt)), "one attempt", || {
+                        format!("{} attempt {} was sent twice", run.task, run.attempt)
+                    })?;
+                    let (has, may) = (outstanding.len() as u64, self.queues.get(&peer).copied().unwrap_or(0));
+                    must(has <= may, "queue bounds", || {
+                        format!("peer {} has {has} tasks, its workers take {may}", peer.0)
+                    })?;
+                }
+            }
+            (Message::Reset(_), _) => {
+                self.reset.insert(peer);
+            }
+            (Message::Stop(stops), _) => {
+                let outstanding = self.outstanding.entry(peer).or_default();
+                for stop in stops.iter().filter(|stop| stop.reason == StopReason::Discard) {
+                    outstanding.remove(&(stop.attempt.task, stop.attempt.attempt));
+                }
+            }
+            (Message::TaskResult(results), Some(client)) => {
+                for result in results {
+                    let task = TaskId { client, number: result.number };
+                    must(self.delivered.entry(peer).or_default().insert(result.number), "one delivery", || {
+                        format!("the result of {task} went out twice on one connection")
+                    })?;
+                    let is_rejected =
+                        matches!(&result.outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Rejected);
+                    must(!self.journal || is_rejected || self.finished.contains(&task), "persist first", || {
+                        format!("the result of {task} went out, but nobody wrote it down")
+                    })?;
+                }
+            }
+            (Message::Welcome(welcomes), Some(client)) => {
+                if !welcomes[0].resumed {
+                    // It was forgotten: its tasks are new ones, under their old numbers.
+                    self.submitted.remove(&client);
+                    self.deaths.retain(|task, _| task.client != client);
+                }
+                self.credit.insert(client, welcomes[0].credit.tasks);
+            }
+            (Message::Credit(credits), Some(client)) => {
+                let known = self.credit.entry(client).or_default();
+                *known = credits.iter().map(|credit| credit.tasks).fold(*known, u64::max);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A client reports the end of one of its calls.
+    pub(crate) fn ending(&mut self, task: TaskId, outcome: &Outcome, allowed: &[Option<FailureKind>]) -> Checked {
+        must(self.ended.insert(task), "one delivery", || format!("{task} ended twice at its client"))?;
+        let kind = match outcome {
+            Outcome::Ok(_) => None,
+            Outcome::Failed(failure) => Some(failure.kind),
+        };
+        must(allowed.contains(&kind), "outcomes", || format!("{task} ended as {outcome:?}, not as one of {allowed:?}"))
+    }
+
+    /// The totals only ever grow.
+    pub(crate) fn looking(&mut self, view: &View) -> Checked {
+        let terminal =
+            State::ALL.iter().filter(|state| state.is_terminal()).map(|state| view.tasks[state.name()]).sum();
+        must(terminal >= self.terminal, "totals", || format!("{terminal} ended tasks after {}", self.terminal))?;
+        self.terminal = terminal;
+        Ok(())
+    }
+}
+
+/// Tasks that have not ended, by the view.
+pub(crate) fn live(view: &View) -> u64 {
+    State::ALL.iter().filter(|state| !state.is_terminal()).map(|state| view.tasks[state.name()]).sum()
+}

@@ -1,0 +1,823 @@
+//! The world of one history: time, network, storage, what goes wrong and when.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use scaler_proto::{
+    agent,
+    capability::Capabilities,
+    client::{self, Call, Wanted},
+    ids::{ClientId, ObjectId, PeerId, TaskId, Time},
+    message::{FailureKind, Outcome, TaskStats},
+    payload::Payload,
+    scheduler::{Effect, Scheduler, SchedulerConfig},
+    session::Packet,
+    task::State,
+};
+
+use crate::{
+    check::{Checked, Checks, Violation, live, must},
+    faults::{Fault, Suspect},
+    nodes::{AgentNode, ClientNode, Manner, failed, interrupted},
+    rng::Rng,
+};
+
+/// A history that has not come to its end by then never will.
+const END_MS: u64 = 120_000;
+const STEPS_MAX: u64 = 400_000;
+const TAGS: [&str; 4] = ["", "", "gpu", "cpu=4"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Node {
+    Client(usize),
+    Agent(usize),
+}
+
+/// One connection; its number is also the `PeerId` at both ends.
+struct Connection {
+    node: Node,
+    is_up_here: bool,
+    is_up_there: bool,
+    /// Swallows everything, and nobody is told.
+    is_hole: bool,
+    /// When the last packet arrives, by direction: order is kept.
+    last: [Time; 2],
+}
+
+#[derive(Debug)]
+enum Event {
+    Dial(Node),
+    UpAtScheduler(usize),
+    ToScheduler(usize, Packet),
+    ToNode(usize, Packet),
+    DownAtScheduler(usize),
+    DownAtNode(usize),
+    Submit(usize),
+    ProcessorReady { agent: usize, life: u64, worker: usize, process: u64 },
+    TaskEnds { agent: usize, life: u64, worker: usize, process: u64, sequence: u64, outcome: Option<Outcome> },
+    TookBack { agent: usize, life: u64, worker: usize, process: u64, first: u64 },
+    ProcessorDies { agent: usize, life: u64, worker: usize, process: u64 },
+    Mischief,
+    Restart(usize),
+    Heal,
+}
+
+pub(crate) struct World {
+    rng: Rng,
+    now: Time,
+    scheduler: Suspect,
+    clients: Vec<ClientNode>,
+    agents: Vec<AgentNode>,
+    connections: Vec<Connection>,
+    queue: BTreeMap<(Time, u64), Event>,
+    scheduled: u64,
+    objects: BTreeSet<ObjectId>,
+    checks: Checks,
+    is_healed: bool,
+    trace: u64,
+    steps: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, fault: Option<Fault>) -> Self {
+        let mut rng = Rng::new(seed);
+        let now = Time(1_000_000);
+        let config = SchedulerConfig {
+            epoch: 1 + seed,
+            client_timeout_ms: 3_000,
+            worker_timeout_ms: 3_000,
+            load_balance_ms: 100,
+            result_buffer_bytes: rng.pick(&[2_000, 20_000, 1 << 20]).unwrap_or(1 << 20),
+            client_window_tasks: rng.between(4, 40),
+            journal: seed % 2 == 0,
+            ..SchedulerConfig::default()
+        };
+        let checks = Checks::new(config.max_attempts, config.journal);
+        let scheduler = Suspect::new(Scheduler::new(now, config), fault);
+        let clients = (0..rng.between(1, 3)).map(|number| ClientNode::new(now, number, rng.between(5, 60))).collect();
+        let mut world = Self {
+            rng,
+            now,
+            scheduler,
+            clients,
+            agents: Vec::new(),
+            connections: Vec::new(),
+            queue: BTreeMap::new(),
+            scheduled: 0,
+            objects: BTreeSet::new(),
+            checks,
+            is_healed: false,
+            trace: seed,
+            steps: 0,
+        };
+        for number in 0..world.rng.between(1, 3) {
+            let agent = world.agent(number, 0);
+            world.agents.push(agent);
+            let delay = world.rng.between(0, 300_000);
+            world.after_us(delay, Event::Dial(Node::Agent(number as usize)));
+        }
+        for number in 0..world.clients.len() {
+            let delay = world.rng.between(0, 100_000);
+            world.after_us(delay, Event::Dial(Node::Client(number)));
+            world.after_us(delay + 1, Event::Submit(number));
+        }
+        world.after_us(50_000, Event::Mischief);
+        let chaos = world.rng.between(300_000, 2_000_000);
+        world.after_us(chaos, Event::Heal);
+        world
+    }
+
+    /// A cluster; the first has a worker for every tag, so that everything fits somewhere.
+    fn agent(&mut self, number: u64, life: u64) -> AgentNode {
+        let workers = self.rng.between(1, 3);
+        let mut tags: Vec<Capabilities> = Vec::new();
+        for _ in 0..workers {
+            let text = self.rng.pick(&["", "gpu", "cpu=8", "cpu=2,gpu"]).unwrap_or("");
+            tags.push(text.parse().expect("tags"));
+        }
+        if number == 0 {
+            tags.push("gpu,cpu=8".parse().expect("tags"));
+        }
+        let queue_size = self.rng.between(1, 12) as u32;
+        AgentNode::new(self.now, number, life, tags, queue_size)
+    }
+
+    fn after_us(&mut self, delay_us: u64, event: Event) {
+        self.scheduled += 1;
+        self.queue.insert((Time(self.now.0 + delay_us * 1_000), self.scheduled), event);
+    }
+
+    /// The history; its fingerprint, or what went wrong.
+    pub(crate) fn run(mut self) -> Result<u64, Violation> {
+        while !self.is_over() {
+            self.step()?;
+        }
+        self.leave()?;
+        Ok(self.trace)
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_healed
+            && self.clients.iter().all(|client| client.is_dead || (client.to_submit == 0 && client.open.is_empty()))
+            && live(&self.scheduler.core.view(self.now)) == 0
+    }
+
+    fn step(&mut self) -> Checked {
+        self.steps += 1;
+        must(self.now < Time(0).plus_ms(END_MS) && self.steps < STEPS_MAX, "everything ends", || {
+            let view = self.scheduler.core.view(self.now);
+            let open: Vec<_> =
+                self.clients.iter().map(|client| client.open.keys().copied().collect::<Vec<_>>()).collect();
+            let due = (self.scheduler.core.next_deadline(), self.next_node());
+            format!(
+                "at {:?}, next {due:?}; open at the clients: {open:?}; at the scheduler: {:?}",
+                self.now, view.tasks
+            )
+        })?;
+        let scheduler_due = self.scheduler.core.next_deadline();
+        let next = self.queue.first_key_value().map(|((time, _), _)| *time);
+        let node = self.next_node();
+        let earliest = [scheduler_due, next, node.map(|(due, _)| due)].into_iter().flatten().min();
+        let Some(earliest) = earliest else {
+            return must(false, "everything ends", || "nothing will ever happen again".to_owned());
+        };
+        self.now = self.now.max(earliest);
+        if next == Some(earliest) {
+            let Some((_, event)) = self.queue.pop_first() else { return Ok(()) };
+            self.note(&event);
+            self.happen(event)?;
+        } else if let Some((_, node)) = node.filter(|(due, _)| *due == earliest) {
+            match node {
+                Node::Client(index) => self.client_turn(index, |_, _, _| {})?,
+                Node::Agent(index) => self.agent_turn(index, |_, _, _| {})?,
+            }
+        } else {
+            self.scheduler_turn(|_, _, _| {})?;
+        }
+        if self.steps % 64 == 0 {
+            let view = self.scheduler.core.view(self.now);
+            self.checks.looking(&view)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the event part of the history's fingerprint.
+    fn note(&mut self, event: &Event) {
+        if std::env::var_os("SCALER_SIM_LOG").is_some() {
+            eprintln!("{:>12.6} {event:?}", self.now.0 as f64 / 1e9);
+        }
+        for byte in format!("{:?} {event:?}", self.now).bytes() {
+            self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn next_node(&self) -> Option<(Time, Node)> {
+        let clients = self.clients.iter().enumerate().filter(|(_, client)| !client.is_dead);
+        let clients = clients.filter_map(|(index, client)| Some((client.core.next_deadline()?, Node::Client(index))));
+        let agents = self.agents.iter().enumerate().filter(|(_, agent)| !agent.is_dead);
+        let agents = agents.filter_map(|(index, agent)| {
+            let due = agent.core.next_deadline()?;
+            Some((due.max(agent.stalled.unwrap_or(due)), Node::Agent(index)))
+        });
+        clients.chain(agents).min_by_key(|(due, _)| *due)
+    }
+
+    fn happen(&mut self, event: Event) -> Checked {
+        if let Some(until) = self.stalled(&event) {
+            self.scheduled += 1;
+            self.queue.insert((until, self.scheduled), event);
+            return Ok(());
+        }
+        match event {
+            Event::Dial(node) => self.dial(node),
+            Event::UpAtScheduler(link) => {
+                self.connections[link].is_up_here = true;
+                self.scheduler_turn(|core, now, out| core.core.connected(now, PeerId(link as u64), out))
+            }
+            Event::ToScheduler(link, packet) => self.to_scheduler(link, packet),
+            Event::ToNode(link, packet) => self.to_node(link, packet),
+            Event::DownAtScheduler(link) => {
+                if !std::mem::take(&mut self.connections[link].is_up_here) {
+                    return Ok(());
+                }
+                self.scheduler_turn(|core, now, out| core.core.disconnected(now, PeerId(link as u64), out))
+            }
+            Event::DownAtNode(link) => self.down_at_node(link),
+            Event::Submit(index) => self.submit(index),
+            Event::ProcessorReady { agent, life, worker, process } => {
+                if !self.is_current(agent, life, worker, process) {
+                    return Ok(());
+                }
+                self.agents[agent].processors[worker].is_alive = true;
+                self.agent_turn(agent, |node, now, _| node.core.processor_ready(now, worker as u16, process as u32 + 1))
+            }
+            Event::TaskEnds { agent, life, worker, process, sequence, outcome } => {
+                if self.is_current(agent, life, worker, process) {
+                    self.task_ends(agent, worker, sequence, outcome)?;
+                }
+                Ok(())
+            }
+            Event::TookBack { agent, life, worker, process, first } => {
+                if !self.is_current(agent, life, worker, process) {
+                    return Ok(());
+                }
+                self.agent_turn(agent, |node, now, _| node.core.processor_took_back(now, worker as u16, first))
+            }
+            Event::ProcessorDies { agent, life, worker, process } => {
+                if self.is_current(agent, life, worker, process) {
+                    self.processor_dies(agent, worker)?;
+                }
+                Ok(())
+            }
+            Event::Mischief => self.mischief(),
+            Event::Restart(index) => self.restart(index),
+            Event::Heal => self.heal(),
+        }
+    }
+
+    /// Until when the agent that an event is for does not notice anything.
+    fn stalled(&self, event: &Event) -> Option<Time> {
+        let index = match event {
+            Event::ToNode(link, _) | Event::DownAtNode(link) => match self.connections[*link].node {
+                Node::Agent(index) => index,
+                Node::Client(_) => return None,
+            },
+            Event::ProcessorReady { agent, .. }
+            | Event::TaskEnds { agent, .. }
+            | Event::TookBack { agent, .. }
+            | Event::ProcessorDies { agent, .. }
+            | Event::Dial(Node::Agent(agent)) => *agent,
+            _ => return None,
+        };
+        self.agents[index].stalled.filter(|until| *until > self.now)
+    }
+
+    fn is_current(&self, agent: usize, life: u64, worker: usize, process: u64) -> bool {
+        let node = &self.agents[agent];
+        !node.is_dead && node.life == life && node.processors[worker].process == process
+    }
+
+    // --- network
+
+    fn dial(&mut self, node: Node) -> Checked {
+        let is_free = match node {
+            Node::Client(index) => !self.clients[index].is_dead && self.clients[index].link.is_none(),
+            Node::Agent(index) => !self.agents[index].is_dead && self.agents[index].link.is_none(),
+        };
+        if !is_free {
+            return Ok(());
+        }
+        let link = self.connections.len();
+        self.connections.push(Connection {
+            node,
+            is_up_here: false,
+            is_up_there: true,
+            is_hole: false,
+            last: [self.now; 2],
+        });
+        // The scheduler hears of it before its first message.
+        self.after_us(0, Event::UpAtScheduler(link));
+        let peer = PeerId(link as u64);
+        match node {
+            Node::Client(index) => {
+                self.clients[index].link = Some(link);
+                self.client_turn(index, |client, now, out| client.core.connected(now, peer, out))
+            }
+            Node::Agent(index) => {
+                self.agents[index].link = Some(link);
+                self.checks.queues.insert(peer, self.agents[index].queues);
+                self.agent_turn(index, |agent, now, out| agent.core.connected(now, peer, out))
+            }
+        }
+    }
+
+    /// Sends a packet one way, maybe late, twice or never.
+    fn transmit(&mut self, link: usize, packet: Packet, to_scheduler: bool) {
+        // The first packets of a connection are never lost: what queues overflow with comes later.
+        let copies = if self.is_healed || packet.sequence <= 2 {
+            1
+        } else if self.rng.once_in(400) {
+            0
+        } else {
+            1 + u64::from(self.rng.once_in(200))
+        };
+        for _ in 0..copies {
+            let slowest = if self.rng.once_in(50) { 30_000 } else { 1_500 };
+            let delay = self.rng.between(20, slowest);
+            let connection = &mut self.connections[link];
+            let last = &mut connection.last[usize::from(to_scheduler)];
+            let arrival = Time((self.now.0 + delay * 1_000).max(last.0 + 1));
+            *last = arrival;
+            let packet = packet.clone();
+            let event = if to_scheduler { Event::ToScheduler(link, packet) } else { Event::ToNode(link, packet) };
+            self.scheduled += 1;
+            self.queue.insert((arrival, self.scheduled), event);
+        }
+    }
+
+    fn cut(&mut self, link: usize) {
+        let (here, there) = (self.rng.between(0, 40_000), self.rng.between(0, 40_000));
+        self.after_us(here, Event::DownAtScheduler(link));
+        self.after_us(there, Event::DownAtNode(link));
+    }
+
+    fn to_scheduler(&mut self, link: usize, packet: Packet) -> Checked {
+        let connection = &self.connections[link];
+        if !connection.is_up_here || connection.is_hole {
+            return Ok(());
+        }
+        let peer = PeerId(link as u64);
+        let client = self.client_of(peer);
+        let deaths = self.checks.arriving(peer, client, &packet.message)?;
+        self.scheduler_turn(|core, now, out| core.handle(now, peer, packet, out))?;
+        self.checks.charge(peer, deaths);
+        Ok(())
+    }
+
+    fn to_node(&mut self, link: usize, packet: Packet) -> Checked {
+        let connection = &self.connections[link];
+        if !connection.is_up_there || connection.is_hole {
+            return Ok(());
+        }
+        let peer = PeerId(link as u64);
+        match connection.node {
+            Node::Client(index) => {
+                self.client_turn(index, |client, now, out| client.core.handle(now, peer, packet, out))
+            }
+            Node::Agent(index) => self.agent_turn(index, |agent, now, out| agent.core.handle(now, peer, packet, out)),
+        }
+    }
+
+    fn down_at_node(&mut self, link: usize) -> Checked {
+        if !std::mem::take(&mut self.connections[link].is_up_there) {
+            return Ok(());
+        }
+        let (node, peer) = (self.connections[link].node, PeerId(link as u64));
+        let delay = self.rng.between(1_000, 80_000);
+        match node {
+            Node::Client(index) if self.clients[index].link == Some(link) => {
+                self.clients[index].link = None;
+                self.after_us(delay, Event::Dial(node));
+                self.client_turn(index, |client, now, out| client.core.disconnected(now, peer, out))
+            }
+            Node::Agent(index) if self.agents[index].link == Some(link) => {
+                self.agents[index].link = None;
+                self.after_us(delay, Event::Dial(node));
+                self.agent_turn(index, |agent, now, out| agent.core.disconnected(now, peer, out))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A node closes its own connection.
+    fn redial(&mut self, link: Option<usize>) {
+        if let Some(link) = link {
+            self.after_us(0, Event::DownAtNode(link));
+            let delay = self.rng.between(10, 20_000);
+            self.after_us(delay, Event::DownAtScheduler(link));
+        }
+    }
+
+    fn client_of(&self, peer: PeerId) -> Option<ClientId> {
+        match self.connections.get(peer.0 as usize)?.node {
+            Node::Client(index) => Some(self.clients[index].id),
+            Node::Agent(_) => None,
+        }
+    }
+
+    // --- turns
+
+    fn scheduler_turn(&mut self, what: impl FnOnce(&mut Suspect, Time, &mut Vec<Effect>)) -> Checked {
+        let mut out = Vec::new();
+        what(&mut self.scheduler, self.now, &mut out);
+        self.scheduler.tick(self.now, &mut out);
+        for effect in out {
+            let nodes: Vec<_> = self.connections.iter().map(|connection| connection.node).collect();
+            let ids: Vec<_> = self.clients.iter().map(|client| client.id).collect();
+            self.checks.performing(&effect, |peer| match nodes.get(peer.0 as usize) {
+                Some(Node::Client(index)) => Some(ids[*index]),
+                _ => None,
+            })?;
+            match effect {
+                Effect::Send(peer, packet) => {
+                    if self.connections[peer.0 as usize].is_up_here {
+                        self.transmit(peer.0 as usize, packet, false);
+                    }
+                }
+                Effect::Drop(peer) => {
+                    let link = peer.0 as usize;
+                    self.connections[link].is_up_here = false;
+                    self.after_us(50_000, Event::DownAtNode(link));
+                }
+                Effect::DeleteObjects(objects) => self.objects.retain(|object| !objects.contains(object)),
+                Effect::Persist(_) | Effect::End { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn client_turn(
+        &mut self,
+        index: usize,
+        what: impl FnOnce(&mut ClientNode, Time, &mut Vec<client::Effect>),
+    ) -> Checked {
+        if self.clients[index].is_dead {
+            return Ok(());
+        }
+        let mut out = Vec::new();
+        let client = &mut self.clients[index];
+        what(client, self.now, &mut out);
+        client.core.tick(self.now, &mut out);
+        for effect in out {
+            self.client_effect(index, effect)?;
+        }
+        Ok(())
+    }
+
+    fn client_effect(&mut self, index: usize, effect: client::Effect) -> Checked {
+        let id = self.clients[index].id;
+        match effect {
+            client::Effect::Send(peer, packet) => {
+                if self.clients[index].link == Some(peer.0 as usize) {
+                    self.transmit(peer.0 as usize, packet, true);
+                }
+            }
+            client::Effect::Redial => self.redial(self.clients[index].link),
+            client::Effect::Registered(registered) => self.clients[index].registered = Some(registered.function),
+            client::Effect::Put { number, .. } => {
+                self.objects.insert(ObjectId::arguments(TaskId { client: id, number }));
+            }
+            client::Effect::Ended { number, outcome, .. } => {
+                let was_canceled = self.clients[index].open.remove(&number);
+                let mut allowed = vec![Manner::of(number).ends()];
+                match was_canceled {
+                    Some(true) => allowed.push(Some(FailureKind::Canceled)),
+                    Some(false) => {}
+                    None => must(false, "one delivery", || format!("{id}:{number} ended, but was not open"))?,
+                }
+                // Five clusters may be lost while a slow task runs.
+                allowed.push(Some(FailureKind::WorkerLost));
+                let task = TaskId { client: id, number };
+                self.checks.ending(task, &outcome, &allowed)?;
+                if let Outcome::Ok(Payload::Stored { id: object, .. }) = outcome {
+                    must(self.objects.contains(&object), "objects", || format!("the result of {task} is not stored"))?;
+                    if self.rng.once_in(2) {
+                        self.clients[index].core.release(object);
+                    }
+                }
+            }
+            client::Effect::RegisterFailed(failed) => {
+                must(false, "outcomes", || format!("{id} could not register: {failed:?}"))?;
+            }
+            client::Effect::Closed(closed) => {
+                must(closed == client::Closed::Left, "outcomes", || format!("{id} closed: {closed}"))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn agent_turn(
+        &mut self,
+        index: usize,
+        what: impl FnOnce(&mut AgentNode, Time, &mut Vec<agent::Effect>),
+    ) -> Checked {
+        if self.agents[index].is_dead {
+            return Ok(());
+        }
+        let mut out = Vec::new();
+        let node = &mut self.agents[index];
+        what(node, self.now, &mut out);
+        node.tell_pages(self.now);
+        node.core.tick(self.now, &mut out);
+        for effect in out {
+            self.agent_effect(index, effect)?;
+        }
+        Ok(())
+    }
+
+    fn agent_effect(&mut self, index: usize, effect: agent::Effect) -> Checked {
+        let life = self.agents[index].life;
+        match effect {
+            agent::Effect::Send(peer, packet) => {
+                if self.agents[index].link == Some(peer.0 as usize) {
+                    self.transmit(peer.0 as usize, packet, true);
+                }
+            }
+            agent::Effect::Redial => self.redial(self.agents[index].link),
+            agent::Effect::Prepare(define) => {
+                self.agents[index].core.function_ready(self.now, define.function);
+            }
+            agent::Effect::Spawn { worker } => {
+                let worker = usize::from(worker);
+                self.agents[index].processors[worker].process += 1;
+                let process = self.agents[index].processors[worker].process;
+                let delay = self.rng.between(800, 5_000);
+                self.after_us(delay, Event::ProcessorReady { agent: index, life, worker, process });
+            }
+            agent::Effect::Hand { worker, tasks } => {
+                let worker = usize::from(worker);
+                self.agents[index].processors[worker].queue.extend(tasks);
+                self.start_next(index, worker)?;
+            }
+            agent::Effect::TakeBack { worker, next } => {
+                let worker = usize::from(worker);
+                let processor = &mut self.agents[index].processors[worker];
+                let first = processor.queue.front().map_or(next, |handed| handed.sequence);
+                processor.queue.clear();
+                let process = processor.process;
+                self.after_us(10, Event::TookBack { agent: index, life, worker, process, first });
+            }
+            agent::Effect::Interrupt { worker, sequence, cause } => {
+                let worker = usize::from(worker);
+                let is_deaf = self.rng.once_in(self.agents[index].deaf);
+                let processor = &self.agents[index].processors[worker];
+                let runs = processor.running.as_ref().is_some_and(|(handed, _)| handed.sequence == sequence);
+                if runs && !is_deaf {
+                    let (process, outcome) = (processor.process, Some(interrupted(cause)));
+                    self.after_us(2_000, Event::TaskEnds { agent: index, life, worker, process, sequence, outcome });
+                }
+            }
+            agent::Effect::Kill { worker } => {
+                let worker = usize::from(worker);
+                let process = self.agents[index].processors[worker].process;
+                self.after_us(500, Event::ProcessorDies { agent: index, life, worker, process });
+            }
+            agent::Effect::StorageAddress(_) | agent::Effect::Note(_) => {}
+            agent::Effect::End(reason) => {
+                must(false, "outcomes", || format!("cluster {index} ended: {reason:?}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    // --- processors
+
+    fn start_next(&mut self, index: usize, worker: usize) -> Checked {
+        let node = &mut self.agents[index];
+        let processor = &mut node.processors[worker];
+        if processor.running.is_some() || !processor.is_alive {
+            return Ok(());
+        }
+        let Some(handed) = processor.queue.pop_front() else { return Ok(()) };
+        let (task, sequence, process, life) = (handed.run.task, handed.sequence, processor.process, node.life);
+        processor.running = Some((handed, self.now));
+        let wanted = self.checks.wanted.get(&task).cloned().unwrap_or_default();
+        must(node.tags[worker].satisfy(&wanted), "tags", || {
+            format!("{task} asks for `{wanted}` and runs on a worker with `{}`", self.agents[index].tags[worker])
+        })?;
+        let manner = Manner::of(task.number);
+        let delay = manner.run_us(&mut self.rng);
+        let event = if manner == Manner::Deadly {
+            Event::ProcessorDies { agent: index, life, worker, process }
+        } else {
+            Event::TaskEnds { agent: index, life, worker, process, sequence, outcome: None }
+        };
+        self.after_us(delay, event);
+        Ok(())
+    }
+
+    fn task_ends(&mut self, index: usize, worker: usize, sequence: u64, outcome: Option<Outcome>) -> Checked {
+        let processor = &mut self.agents[index].processors[worker];
+        if processor.running.as_ref().is_none_or(|(handed, _)| handed.sequence != sequence) {
+            return Ok(());
+        }
+        let Some((handed, since)) = processor.running.take() else { return Ok(()) };
+        let run = &handed.run;
+        let outcome = outcome.unwrap_or_else(|| match Manner::of(run.task.number) {
+            Manner::Traps => failed(FailureKind::Trap),
+            Manner::Large if run.inline_max < 5_000 => {
+                let id = ObjectId::result(run.task, run.attempt);
+                self.objects.insert(id);
+                Outcome::Ok(Payload::Stored { id, length: 5_000 })
+            }
+            Manner::Large => Outcome::Ok(Payload::Inline(vec![1; 5_000])),
+            _ => Outcome::Ok(Payload::Inline(vec![0; 8])),
+        });
+        let stats = TaskStats { run_us: self.now.since(since) / 1_000, ..TaskStats::default() };
+        self.agent_turn(index, |node, now, _| node.core.processor_done(now, worker as u16, sequence, outcome, stats))?;
+        self.start_next(index, worker)
+    }
+
+    fn processor_dies(&mut self, index: usize, worker: usize) -> Checked {
+        let processor = &mut self.agents[index].processors[worker];
+        if !std::mem::take(&mut processor.is_alive) {
+            return Ok(());
+        }
+        // Whatever was planned for this process is void; `Spawn` numbers the next one.
+        processor.process += 1;
+        processor.queue.clear();
+        let running = processor.running.take().map(|(handed, _)| handed.sequence);
+        self.agent_turn(index, |node, now, _| node.core.processor_died(now, worker as u16, running, "killed"))
+    }
+
+    // --- callers
+
+    fn submit(&mut self, index: usize) -> Checked {
+        let client = &mut self.clients[index];
+        if client.is_dead || client.to_submit == 0 {
+            return Ok(());
+        }
+        if client.submitted == 0 {
+            let (module, function) = ("m".to_owned(), "f".to_owned());
+            client.core.register(Wanted { request: 1, module, function, capabilities: Capabilities::none() });
+        }
+        let Some(function) = client.registered else {
+            client.submitted = client.submitted.max(1);
+            self.after_us(20_000, Event::Submit(index));
+            return self.client_turn(index, |_, _, _| {});
+        };
+        for _ in 0..self.rng.between(1, 20) {
+            let client = &mut self.clients[index];
+            if client.to_submit == 0 {
+                break;
+            }
+            client.to_submit -= 1;
+            client.submitted += 1;
+            let (number, task) = (client.submitted, TaskId { client: client.id, number: client.submitted });
+            let capabilities: Capabilities = self.rng.pick(&TAGS).unwrap_or("").parse().expect("tags");
+            let arguments = if self.rng.once_in(6) {
+                Payload::Stored { id: ObjectId::arguments(task), length: 100_000 }
+            } else {
+                Payload::Inline(vec![0x91, 7])
+            };
+            self.checks.wanted.insert(task, capabilities.clone());
+            let priority = self.rng.between(0, 2) as i32;
+            let call = Call {
+                registration: 1,
+                function,
+                arguments,
+                capabilities,
+                timeout_ms: 0,
+                priority,
+                retries: 0,
+                tag: 0,
+            };
+            let client = &mut self.clients[index];
+            client.open.insert(number, false);
+            client.core.submit(number, call);
+        }
+        let open: Vec<u64> = self.clients[index].open.keys().copied().collect();
+        if self.rng.once_in(3)
+            && let Some(number) = self.rng.pick(&open)
+        {
+            self.clients[index].open.insert(number, true);
+            self.clients[index].core.cancel(number);
+        }
+        let delay = self.rng.between(100, 100_000);
+        self.after_us(delay, Event::Submit(index));
+        self.client_turn(index, |_, _, _| {})
+    }
+
+    // --- what goes wrong
+
+    fn mischief(&mut self) -> Checked {
+        if self.is_healed {
+            return Ok(());
+        }
+        let delay = self.rng.between(10_000, 250_000);
+        self.after_us(delay, Event::Mischief);
+        let up: Vec<usize> = (0..self.connections.len()).filter(|link| self.connections[*link].is_up_there).collect();
+        let agent = self.rng.between(0, self.agents.len() as u64 - 1) as usize;
+        match self.rng.between(0, 11) {
+            0..=3 => {
+                if let Some(link) = self.rng.pick(&up) {
+                    self.cut(link);
+                }
+            }
+            4 => {
+                if let Some(link) = self.rng.pick(&up) {
+                    self.connections[link].is_hole = true;
+                }
+            }
+            5..=7 => {
+                let worker = self.rng.between(0, self.agents[agent].processors.len() as u64 - 1) as usize;
+                // Not while a task runs: that death would be charged to a task that did nothing.
+                if self.agents[agent].processors[worker].running.is_none() && !self.agents[agent].is_dead {
+                    self.processor_dies(agent, worker)?;
+                }
+            }
+            8 => self.crash(agent),
+            9 => {
+                let stop = self.rng.between(50, 3_000);
+                self.agents[agent].stalled = Some(self.now.plus_ms(stop));
+            }
+            10 if self.rng.once_in(4) => {
+                let index = self.rng.between(0, self.clients.len() as u64 - 1) as usize;
+                self.clients[index].is_dead = true;
+                if let Some(link) = self.clients[index].link.take() {
+                    self.cut(link);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn crash(&mut self, index: usize) {
+        let node = &mut self.agents[index];
+        if node.is_dead {
+            return;
+        }
+        node.is_dead = true;
+        if let Some(link) = node.link.take() {
+            self.connections[link].is_up_there = false;
+            self.cut(link);
+        }
+        let delay = self.rng.between(10_000, 600_000);
+        self.after_us(delay, Event::Restart(index));
+    }
+
+    fn restart(&mut self, index: usize) -> Checked {
+        if !self.agents[index].is_dead {
+            return Ok(());
+        }
+        let life = self.agents[index].life + 1;
+        self.agents[index] = self.agent(index as u64, life);
+        self.dial(Node::Agent(index))
+    }
+
+    /// From now on nothing goes wrong any more, and everything must come to its end.
+    fn heal(&mut self) -> Checked {
+        self.is_healed = true;
+        for link in 0..self.connections.len() {
+            if self.connections[link].is_hole {
+                self.cut(link);
+            }
+        }
+        for agent in &mut self.agents {
+            agent.stalled = None;
+        }
+        Ok(())
+    }
+
+    /// Everybody leaves; nothing may be left behind.
+    fn leave(&mut self) -> Checked {
+        let view = self.scheduler.core.view(self.now);
+        self.checks.looking(&view)?;
+        for client in self.clients.iter().filter(|client| !client.is_dead) {
+            for number in 0..=client.submitted {
+                let task = TaskId { client: client.id, number };
+                must(!self.objects.contains(&ObjectId::arguments(task)), "objects", || {
+                    format!("{task} has ended, its arguments are still stored")
+                })?;
+            }
+        }
+        for index in 0..self.clients.len() {
+            self.client_turn(index, |client, now, out| client.core.leave(now, "done", out))?;
+            self.clients[index].is_dead = true;
+        }
+        let limit = self.now.plus_ms(20_000);
+        while self.now < limit && !self.scheduler.core.view(self.now).clients.is_empty() {
+            self.step()?;
+        }
+        let view = self.scheduler.core.view(self.now);
+        must(view.clients.is_empty(), "nothing left", || format!("clients: {:?}", view.clients))?;
+        must(live(&view) == 0, "nothing left", || format!("tasks: {:?}", view.tasks))?;
+        must(view.scheduler.result_buffer_bytes == 0, "nothing left", || {
+            format!("{} bytes of results", view.scheduler.result_buffer_bytes)
+        })?;
+        let busy = view.workers.iter().filter(|worker| worker.state != "lost").map(|worker| worker.queued).sum::<u64>();
+        must(busy == 0 || view.tasks[State::Assigned.name()] == 0, "nothing left", || format!("{busy} assignments"))?;
+        must(self.scheduler.core.owners().next().is_none(), "nothing left", || "owners of objects".to_owned())
+    }
+}
