@@ -7,7 +7,8 @@
 use crate::layout::{Layout, Variant, align_up, max};
 use std::alloc;
 
-/// Core values of a flattened argument list, each widened to 64 bits so that the joined slots of a variant need no casts.
+/// Core values of a flattened argument list, each widened to 64 bits so that the joined slots of a variant need no
+/// casts.
 #[derive(Debug)]
 pub struct Slots<'a> {
     rest: &'a [u64],

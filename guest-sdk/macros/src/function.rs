@@ -131,7 +131,8 @@ fn lifting(parameters: &[(String, &Type, WitType)]) -> (TokenStream, TokenStream
             let mut __fields = __abi::Loader::new(__pointer);
             #(let #arguments = unsafe { __fields.next::<#types>() };)*
             unsafe {
-                __abi::free_parameters(__pointer, const { __layout::Layout::record(&[#(<#types as __Abi>::LAYOUT),*]) });
+                const __PARAMETERS: __layout::Layout = __layout::Layout::record(&[#(<#types as __Abi>::LAYOUT),*]);
+                __abi::free_parameters(__pointer, __PARAMETERS);
             }
         };
         return (quote!(__pointer: *mut u8), lift, arguments);

@@ -56,7 +56,9 @@ pub(crate) fn docs(attributes: &[Attribute], indent: &str) -> String {
 
 /// Characters that WIT's lexer refuses in any place.
 fn is_deceptive(character: char) -> bool {
-    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{149}' | '\u{673}' | '\u{f77}' | '\u{f79}' | '\u{17a3}' | '\u{17a4}' | '\u{17b4}' | '\u{17b5}')
+    let moves = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let deprecated = ['\u{149}', '\u{673}', '\u{f77}', '\u{f79}', '\u{17a3}', '\u{17a4}', '\u{17b4}', '\u{17b5}'];
+    moves || deprecated.contains(&character)
 }
 
 /// A JSON string.

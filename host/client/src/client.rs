@@ -248,7 +248,8 @@ impl Client {
     /// Registers a module file for this client's session; its functions are then found before the clusters' own.
     ///
     /// # Errors
-    /// When the file cannot be read or is no component, its preload call does not parse, or the storage does not take it.
+    /// When the file cannot be read or is no component, its preload call does not parse, or the storage does not take
+    /// it.
     pub async fn register_module(&self, path: impl AsRef<Path>, options: &ModuleOptions) -> Result<(), Error> {
         let path = path.as_ref().to_owned();
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().replace('-', "_")).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! The thread that owns the connection: takes commands, drives the core, performs its effects, hands ends out in batches.
+//! The thread that owns the connection: takes commands, drives the core, performs its effects, hands ends out in
+//! batches.
 
 use std::{
     collections::BTreeMap,

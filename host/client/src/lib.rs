@@ -32,7 +32,8 @@
 //! # }
 //! ```
 //!
-//! The futures need no particular executor; those with a time limit in their name need tokio's timer. Without async, use
+//! The futures need no particular executor; those with a time limit in their name need tokio's timer. Without async,
+//! use
 //! [`blocking::Client`], which has the same methods.
 
 #![deny(missing_docs)]

@@ -212,7 +212,8 @@ impl PipeShared {
         }
     }
 
-    /// Starts the fetches that the window allows (the next in order always), then wakes the receiver if it has something.
+    /// Starts the fetches that the window allows (the next in order always), then wakes the receiver if it has
+    /// something.
     fn fetch(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let head = if self.options.ordered { state.order.front().copied() } else { None };
         let mut jobs = Vec::new();

@@ -33,7 +33,8 @@ pub struct Parameter {
 /// The positional form of a value, which travels and which the sandbox copies into guest memory, is MessagePack:
 /// bool, integers, floats, `str` for string and char; `bin` of little-endian elements for lists of integers or floats
 /// (an array is read too), an array for other lists; nil or the value for an option (`[]` / `[value]` where nil could
-/// be the value inside, see [`Type::needs_wrapping_in_option`]); `[0, ok]` / `[1, err]` for a result, `[index, payload]` for a variant, with nil for no payload; the
+/// be the value inside, see [`Type::needs_wrapping_in_option`]); `[0, ok]` / `[1, err]` for a result, `[index,
+/// payload]` for a variant, with nil for no payload; the
 /// index for an enum; an array in order for a tuple or record; an unsigned integer of bits for up to 64 flags, an
 /// array of 32-bit words for more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,7 +183,8 @@ impl Signature {
         Ok(signature)
     }
 
-    /// What a successful call gives: the `ok` of a `result<T, E>`, else the result itself; `None` when there is no value.
+    /// What a successful call gives: the `ok` of a `result<T, E>`, else the result itself; `None` when there is no
+    /// value.
     #[must_use]
     pub fn returned(&self) -> Option<&Type> {
         match &self.result {
@@ -200,7 +202,8 @@ impl Signature {
         }
     }
 
-    /// WIT-like text with names in snake_case and defaults: `(environment: string, debug: bool = true) -> result<_, string>`.
+    /// WIT-like text with names in snake_case and defaults: `(environment: string, debug: bool = true) -> result<_,
+    /// string>`.
     #[must_use]
     pub fn describe(&self) -> String {
         self.to_string()

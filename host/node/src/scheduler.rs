@@ -1,6 +1,7 @@
 //! The scheduler's shell: one thread that moves packets between its two links and the pure core.
 //!
-//! A turn: wait until something arrives or the core has a deadline, drain a batch, tell the core, tick once, perform its
+//! A turn: wait until something arrives or the core has a deadline, drain a batch, tell the core, tick once, perform
+//! its
 //! effects. Whatever could block (the object storage) is done by a helper thread.
 
 mod storage;

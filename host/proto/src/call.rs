@@ -1,4 +1,5 @@
-//! The one grammar for calls: `module.path:function(args, name=value)`, in `--preload`, on the command line, in the client.
+//! The one grammar for calls: `module.path:function(args, name=value)`, in `--preload`, on the command line, in the
+//! client.
 //!
 //! Literals are Python's and JSON's, so that what people know from either works as written. The text may come from
 //! anyone: depth is bounded and nothing panics (`tests/fuzz_call.rs`). Reading is in `call/parse.rs`.

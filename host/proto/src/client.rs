@@ -2,7 +2,8 @@
 //!
 //! The caller numbers its tasks and requests and drives the core like every other one (`connected`, `handle`,
 //! `disconnected`, `tick`, `next_deadline`); `submit`, `cancel`, `register` and the others only take note, and the next
-//! `tick` sends. Calls beyond the scheduler's credit are held here, so nothing is lost when a connection is: whatever has
+//! `tick` sends. Calls beyond the scheduler's credit are held here, so nothing is lost when a connection is: whatever
+//! has
 //! no result is submitted again on the next one, under the same number.
 
 use crate::{

@@ -173,13 +173,15 @@ pub struct Hello {
     /// For agents: its workers, one entry each.
     #[serde(default)]
     pub workers: Vec<WorkerInfo>,
-    /// For agents that connect again: every task attempt it still holds (queued, running or with an outcome not acknowledged).
+    /// For agents that connect again: every task attempt it still holds (queued, running or with an outcome not
+    /// acknowledged).
     #[serde(default)]
     pub holds: Vec<Attempt>,
     /// For agents that connect again: they are past their preload.
     #[serde(default)]
     pub ready: bool,
-    /// The sender's heartbeat interval in milliseconds, 0 if it does not say. After two of them in silence (and at least
+    /// The sender's heartbeat interval in milliseconds, 0 if it does not say. After two of them in silence (and at
+    /// least
     /// two seconds) an agent's tasks go elsewhere.
     #[serde(default)]
     pub heartbeat_ms: u64,
@@ -682,7 +684,8 @@ pub enum StopReason {
     Cancel,
     /// Give it back as `Returned` if it has not started; otherwise nothing happens.
     TakeBack,
-    /// Forget it silently if it has not started, end it if it runs; no answer (another attempt counts, or nobody wants it).
+    /// Forget it silently if it has not started, end it if it runs; no answer (another attempt counts, or nobody wants
+    /// it).
     Discard,
 }
 

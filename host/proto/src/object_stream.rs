@@ -25,7 +25,8 @@
 //! | 8 | u64 | total | get: bytes of the whole object |
 //! | 16 | u64 | length | of the body |
 //! | 24 | u64 | reserved | 0 |
-//! | | | body | get: content; delete: a byte an id, 1 if it existed; info: five u64 as in [`Info`]; full, refused: text |
+//! | | | body | get: content; delete: a byte an id, 1 if it existed; info: five u64 as in [`Info`]; full, refused: text
+//! |
 //!
 //! A put of more than 1 MiB waits for *proceed* between header and body, so that nobody sends what is not taken.
 //! A header that makes no sense ends the connection.

@@ -213,7 +213,8 @@ fn read_value(reader: &mut Reader<'_>, depth: usize) -> Result<Value, ValueError
     })
 }
 
-/// The `f64` that reads like this `f32`: `0.1` stays `0.1` instead of `0.10000000149011612`, and narrows back to the same bits.
+/// The `f64` that reads like this `f32`: `0.1` stays `0.1` instead of `0.10000000149011612`, and narrows back to the
+/// same bits.
 #[must_use]
 pub fn widen(number: f32) -> f64 {
     let exact = f64::from(number);

@@ -106,7 +106,8 @@ impl Engine {
         &self.shared.description
     }
 
-    /// What compiled code depends on besides the component's bytes: engine version, settings and this machine. For cache
+    /// What compiled code depends on besides the component's bytes: engine version, settings and this machine. For
+    /// cache
     /// keys; needs no engine.
     #[must_use]
     pub fn fingerprint() -> String {

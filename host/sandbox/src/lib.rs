@@ -1,6 +1,7 @@
 //! The only crate that names wasmtime: one call of a component's function in a fresh instance, under grants and limits.
 //!
-//! A processor makes one [`Engine`], loads [`Program`]s from compiled artifacts, resolves an [`Entry`] for each function
+//! A processor makes one [`Engine`], loads [`Program`]s from compiled artifacts, resolves an [`Entry`] for each
+//! function
 //! once and then calls [`run`] for every task. The compile child calls [`compile`] and [`prepare`], and nothing else.
 
 mod adapter;

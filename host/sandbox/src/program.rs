@@ -118,7 +118,8 @@ impl Program {
     /// # Errors
     /// The artifact cannot be read, or the component imports something that the host does not offer.
     pub fn load(engine: &Engine, artifact: &Path) -> Result<Self, ModuleError> {
-        // SAFETY: the contract of this function, passed on to the caller: the file is one that `compile` wrote, unchanged.
+        // SAFETY: the contract of this function, passed on to the caller: the file is one that `compile` wrote,
+        // unchanged.
         // It stays mapped, so it must not be written to either; caches replace files, they never overwrite them.
         let component = unsafe { Component::deserialize_file(engine.inner(), artifact) }
             .map_err(|error| ModuleError::Load { reason: format!("{error:#}") })?;

@@ -10,7 +10,8 @@ use crate::{Entry, Fault, Program, Report, Task};
 
 /// One program's instance that keeps its state between tasks.
 ///
-/// After anything but a result or an `err` it is made anew, and the preload runs again before the next task: an instance
+/// After anything but a result or an `err` it is made anew, and the preload runs again before the next task: an
+/// instance
 /// that trapped, was stopped, or got arguments that do not fit, may be half way through something.
 pub struct Resident {
     program: Program,
@@ -19,7 +20,8 @@ pub struct Resident {
 }
 
 impl Resident {
-    /// Nothing is started yet. `preload` is the call that every new instance begins with: the function and its arguments.
+    /// Nothing is started yet. `preload` is the call that every new instance begins with: the function and its
+    /// arguments.
     #[must_use]
     pub fn new(program: &Program, preload: Option<(Entry, Vec<u8>)>) -> Self {
         Self { program: program.clone(), preload, live: None }

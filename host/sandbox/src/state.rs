@@ -119,7 +119,8 @@ pub(crate) fn on_tick<T: State>(mut store: StoreContextMut<'_, T>) -> wasmtime::
 
 /// Sums all memories and tables of a task.
 ///
-/// A denied growth is not yet a failure (`memory.grow` returns -1, and a guest may live with that), but it is remembered:
+/// A denied growth is not yet a failure (`memory.grow` returns -1, and a guest may live with that), but it is
+/// remembered:
 /// if the guest then traps or aborts, the memory limit is the reason that is reported.
 pub(crate) struct MemoryMeter {
     pub(crate) limit: u64,

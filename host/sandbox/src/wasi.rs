@@ -274,7 +274,8 @@ impl Streams {
         self.log.lines(source, &line);
     }
 
-    /// Keeps the text of a panic as Rust's standard library prints it: `thread 'main' panicked at src/lib.rs:1:2:`, then
+    /// Keeps the text of a panic as Rust's standard library prints it: `thread 'main' panicked at src/lib.rs:1:2:`,
+    /// then
     /// the message, then a note.
     fn listen(&mut self, line: &str) {
         if let Some((_, place)) = line.split_once(" panicked at ") {

@@ -1,7 +1,8 @@
 //! European call options by Monte Carlo over resampled price history.
 //!
 //! The model resamples the monthly log returns of a real index (Efron's bootstrap, *Annals of Statistics* 7, 1979), so
-//! that its fat tails stay in, and shifts them so that the expected growth is the risk-free rate. The price of a call is
+//! that its fat tails stay in, and shifts them so that the expected growth is the risk-free rate. The price of a call
+//! is
 //! the discounted mean of its payoff over simulated paths, with the standard error of that mean (Boyle, "Options: a
 //! Monte Carlo approach", *Journal of Financial Economics* 4, 1977).
 //!
@@ -57,7 +58,12 @@ pub mod pricing {
     }
 
     /// Prices a call with this strike that expires in so many months. The same seed gives the same estimate.
-    pub fn price(strike: f64, months: u32, #[default(10_000)] paths: u32, #[default(1)] seed: u64) -> Result<Estimate, String> {
+    pub fn price(
+        strike: f64,
+        months: u32,
+        #[default(10_000)] paths: u32,
+        #[default(1)] seed: u64,
+    ) -> Result<Estimate, String> {
         if paths < 2 {
             return Err(format!("{paths} paths have no standard error; simulate two at least"));
         }

@@ -1,4 +1,5 @@
-//! Settings: flag > section of the TOML file > default, each option declared once (`sections`), mistakes named by place.
+//! Settings: flag > section of the TOML file > default, each option declared once (`sections`), mistakes named by
+//! place.
 
 mod argv;
 mod docs;

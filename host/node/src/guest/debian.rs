@@ -2,7 +2,8 @@
 //!
 //! Debian has a recent compiler (`rustc-web`) with the source of its standard library, but no standard library for
 //! WebAssembly that fits it. So the packages are unpacked into a folder of the user's (nothing is installed), and the
-//! standard library is built once per target. Every step leaves its mark; a run that was cut short goes on where it was.
+//! standard library is built once per target. Every step leaves its mark; a run that was cut short goes on where it
+//! was.
 
 use super::{GuestError, ToolchainError, cache::Lock, manifest::cargo};
 use std::{

@@ -1,6 +1,7 @@
 //! The processor of one worker, the only role that runs guests (hidden role `__processor`).
 //!
-//! It talks to its agent over an inherited socket pair and a shared page, takes tasks one by one and answers in batches.
+//! It talks to its agent over an inherited socket pair and a shared page, takes tasks one by one and answers in
+//! batches.
 //! A second thread sends answers that would otherwise wait behind a long task. Anything that goes wrong here ends the
 //! process: the agent notices, blames the task that the page names, and starts another processor.
 

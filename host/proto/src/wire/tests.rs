@@ -1,3 +1,5 @@
+//! The codec against random messages, hostile bytes and golden ones.
+
 use std::time::Instant;
 
 use super::{generate::Random, *};

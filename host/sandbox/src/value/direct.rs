@@ -27,7 +27,8 @@ pub(crate) struct Returned<const SLOTS: usize> {
     pub(crate) is_error: bool,
 }
 
-// SAFETY: `Lower` is an array of 16 `ValRaw`, which is `Copy` and valid for every bit pattern; `ABI` is only used by ways
+// SAFETY: `Lower` is an array of 16 `ValRaw`, which is `Copy` and valid for every bit pattern; `ABI` is only used by
+// ways
 // that wasmtime takes for more than 16 slots, which this type never has; `typecheck` refuses what `lower` cannot do.
 unsafe impl ComponentType for Arguments<'_> {
     type Lower = [ValRaw; MAX_FLAT_ARGUMENTS];

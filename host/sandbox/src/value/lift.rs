@@ -100,7 +100,8 @@ impl<'a> Lifter<'_, 'a> {
         &area[offset as usize..offset as usize + size]
     }
 
-    /// Writes a value that takes one slot and no memory; `false` for other types. Bits above its size are not looked at.
+    /// Writes a value that takes one slot and no memory; `false` for other types. Bits above its size are not looked
+    /// at.
     fn scalar(&mut self, ty: &InterfaceType, bits: u64) -> Result<bool, BadResult> {
         let out = &mut self.out;
         match ty {
