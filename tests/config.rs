@@ -86,7 +86,7 @@ fn help_and_version_are_no_errors() {
         assert!(version.code == Some(0) && version.stdout.contains(env!("CARGO_PKG_VERSION")), "{program}");
     }
     let help = run(CLUSTER, &["-h"]).stdout;
-    for expected in ["-tts", "--per-worker-task-queue-size", "[default: 1000]", "number of CPUs - 1"] {
+    for expected in ["-tts", "--per-worker-task-queue-size", "[default: 1000]", "number of CPUs"] {
         assert!(help.contains(expected), "{expected} is not in:\n{help}");
     }
 }

@@ -176,9 +176,11 @@ fn the_client_library_pulls_no_engine() {
 
 #[test]
 fn the_programs_that_run_no_guests_hold_no_engine() {
+    // As in the symbols of functions. A few hundred small functions of wasmtime's runtime stay in every program, because
+    // it marks them as used; what they would serve is not there.
     let holds = |program: &str| {
         let bytes = fs::read(program).expect(program);
-        let needle = b"cranelift_codegen";
+        let needle = b"17cranelift_codegen";
         bytes.windows(needle.len()).any(|window| window == needle)
     };
     assert!(holds(env!("CARGO_BIN_EXE_scaler_cluster")), "the check finds an engine where there is one");
