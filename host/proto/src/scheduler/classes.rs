@@ -139,12 +139,12 @@ impl Classes {
 
     fn purge(&mut self) {
         for (number, slot) in self.slots.iter_mut().enumerate() {
-            if slot.as_ref().is_some_and(|class| class.tasks == 0) {
-                if let Some(class) = slot.take() {
-                    self.index.remove(&class.needs);
-                    self.free.push(ClassKey(u32::try_from(number).unwrap_or(u32::MAX)));
-                    self.idle -= 1;
-                }
+            if slot.as_ref().is_some_and(|class| class.tasks == 0)
+                && let Some(class) = slot.take()
+            {
+                self.index.remove(&class.needs);
+                self.free.push(ClassKey(u32::try_from(number).unwrap_or(u32::MAX)));
+                self.idle -= 1;
             }
         }
     }

@@ -266,8 +266,8 @@ impl Scheduler {
                 self.peers.refuse(peer, message.kind() as u16, "say Hello first".to_owned());
             }
             (_, Message::Query(queries)) => self.peers.ask(peer, queries.into_iter().map(|query| query.request)),
-            (Standing::Client(id), message) => self.from_client(now, peer, id, message, out),
-            (Standing::Agent(id), message) => self.from_agent(now, peer, id, message, out),
+            (Standing::Client(id), message) => self.client_says(now, peer, id, message, out),
+            (Standing::Agent(id), message) => self.agent_says(now, peer, id, message, out),
             (Standing::Monitor, Message::Heartbeat(beats)) => self.pulse(peer, beats.iter().map(|beat| beat.sent)),
             (Standing::Monitor, Message::Goodbye(_)) => self.peers.close(peer),
             (Standing::Monitor, message) => self.illegal(peer, &message, "a watcher"),
@@ -400,7 +400,7 @@ impl Scheduler {
         self.resolve_again = true;
     }
 
-    fn from_client(&mut self, now: Time, peer: PeerId, id: ClientId, message: Message, out: &mut Vec<Effect>) {
+    fn client_says(&mut self, now: Time, peer: PeerId, id: ClientId, message: Message, out: &mut Vec<Effect>) {
         match message {
             Message::Submit(submits) => self.submit(now, id, submits, out),
             Message::Cancel(cancels) => self.cancel(now, id, cancels, out),
@@ -418,7 +418,7 @@ impl Scheduler {
         }
     }
 
-    fn from_agent(&mut self, now: Time, peer: PeerId, id: AgentId, message: Message, out: &mut Vec<Effect>) {
+    fn agent_says(&mut self, now: Time, peer: PeerId, id: AgentId, message: Message, out: &mut Vec<Effect>) {
         match message {
             Message::Done(dones) => self.done(now, id, dones, out),
             Message::Returned(returns) => self.returned(now, id, returns, out),
