@@ -1,25 +1,12 @@
-//! Builds real guests and looks at what came out.
+//! Builds real guests, looks at what came out, and runs it.
 
-use scaler_node::guest::{self, BuildArgs, Built, GuestError};
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-};
+mod guest_support;
 
-/// The repository.
-fn root() -> PathBuf {
-    fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap()
-}
-
-/// One folder for the intermediates of all tests, so that the SDK is compiled once.
-fn target_dir() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")
-}
-
-fn build(path: &Path, output: &Path) -> Result<Built, GuestError> {
-    let arguments = BuildArgs { path: path.to_owned(), output: Some(output.to_owned()) };
-    guest::build_in(&arguments, Some(&target_dir()), &mut std::io::stderr())
-}
+use guest_support::{Guest, build, error, root, target_dir};
+use scaler_module::Type;
+use scaler_node::guest::{self, GuestError, NewArgs};
+use scaler_proto::{message::FailureKind, value::Value};
+use std::{env, fs, path::PathBuf, process::Command};
 
 #[test]
 fn guests_of_the_repository_build() {
@@ -42,4 +29,229 @@ fn guests_of_the_repository_build() {
             assert!(!found, "{guest} carries the path {private} of this machine");
         }
     }
+}
+
+#[test]
+fn the_same_source_gives_the_same_bytes_wherever_it_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |place: &str| {
+        let path = folder.path().join(place);
+        fs::create_dir_all(path.join("src")).unwrap();
+        let sdk = root().join("guest-sdk").display().to_string();
+        let manifest = fs::read_to_string(root().join("examples/hello/guest/Cargo.toml")).unwrap();
+        fs::write(path.join("Cargo.toml"), manifest.replace("../../../guest-sdk", &sdk)).unwrap();
+        fs::copy(root().join("examples/hello/guest/Cargo.lock"), path.join("Cargo.lock")).unwrap();
+        fs::copy(root().join("examples/hello/guest/src/lib.rs"), path.join("src/lib.rs")).unwrap();
+        let output = path.join("guest.wasm");
+        build(&path, &output).unwrap();
+        fs::read(output).unwrap()
+    };
+    assert_eq!(read("here"), read("over/there"));
+}
+
+#[test]
+fn docs_names_and_defaults_reach_the_host() {
+    let guest = Guest::build("tests/guests/types");
+    let function = guest.function("extra", "defaults");
+    assert_eq!(function.docs.as_deref(), Some("Defaults of every kind, which come back."));
+    let defaults: Vec<Option<String>> = function
+        .signature
+        .parameters
+        .iter()
+        .map(|parameter| parameter.default.as_ref().map(ToString::to_string))
+        .collect();
+    assert_eq!(defaults.len(), 9);
+    assert_eq!(defaults[1].as_deref(), Some("-3"));
+    assert_eq!(defaults[8], None);
+    assert_eq!(
+        guest.call("extra:defaults()").unwrap().to_json(),
+        r#"[true,-3,2.5,"ü","two\nlines",4,[1,2],"dark_green",null]"#
+    );
+    assert_eq!(guest.function("echo", "numbers").signature.parameters[5].name, "f");
+}
+
+#[test]
+fn results_errors_panics_and_traps_reach_the_caller() {
+    let guest = Guest::build("tests/guests/behaviour");
+    assert_eq!(guest.call("work:add(2, b=40)").unwrap(), Value::Int(42));
+    assert_eq!(guest.call("work:add(2)").unwrap(), Value::Int(3));
+    assert_eq!(guest.call("work:sum([1, 2.5])").unwrap(), Value::Float(3.5));
+    assert_eq!(guest.call("work:noop()").unwrap(), Value::Null);
+    assert_eq!(guest.call("failures:check(7)").unwrap(), Value::Int(7));
+    let (kind, value) = error(guest.call("failures:check(70)"));
+    assert_eq!((kind, value.as_str()), (FailureKind::Error, r#"{"too_large":{"low":0,"high":9}}"#));
+    let (kind, value) = error(guest.call("failures:parse('x')"));
+    assert_eq!((kind, value.as_str()), (FailureKind::Error, "\"invalid digit found in string\""));
+    let (kind, text) = error(guest.call("failures:panic('boom')"));
+    assert_eq!(kind, FailureKind::Panic);
+    assert!(text.starts_with("boom (src/lib.rs:"), "{text}");
+    assert_eq!(error(guest.call("failures:trap()")).0, FailureKind::Trap);
+    // Each call has an instance of its own.
+    assert_eq!(guest.call("work:count()").unwrap(), Value::Int(1));
+    assert_eq!(guest.call("work:count()").unwrap(), Value::Int(1));
+    assert_ne!(guest.call("work:random()").unwrap(), guest.call("work:random()").unwrap());
+}
+
+#[test]
+fn random_values_come_back_as_they_do_from_a_guest_of_wit_bindgen() {
+    let (sdk, oracle) = (Guest::build("tests/guests/types"), Guest::build("tests/guests/bindgen"));
+    let names: Vec<String> = oracle.module.functions.iter().map(|function| function.name.clone()).collect();
+    assert_eq!(names.len(), 12);
+    for name in names {
+        let signature = &sdk.function("echo", &name).signature;
+        let theirs = &oracle.function("test:types/echo", &name).signature;
+        assert_eq!(signature, theirs, "{name}");
+        for seed in 0..40 {
+            let mut random = guest_support::Random(seed);
+            let parameters = &signature.parameters;
+            let values: Vec<Value> = parameters.iter().map(|parameter| random.value(&parameter.ty, 0)).collect();
+            let arguments = signature.bind(&values, &[]).unwrap();
+            let ours = sdk.run("echo", &name, &arguments).outcome;
+            let theirs = oracle.run("test:types/echo", &name, &arguments).outcome;
+            assert_eq!(ours, theirs, "{name}, seed {seed}: {values:?}");
+        }
+    }
+}
+
+#[test]
+fn calls_leave_no_memory_behind() {
+    let guest = Guest::build("tests/guests/types");
+    let mut resident = guest.resident();
+    let signature = guest.function("echo", "all").signature.clone();
+    let Type::Record { .. } = signature.parameters[0].ty else { panic!("`all` takes a record") };
+    let mut random = guest_support::Random(1);
+    let calls: Vec<Vec<u8>> = (0..20)
+        .map(|_| {
+            let values: Vec<Value> =
+                signature.parameters.iter().map(|parameter| random.value(&parameter.ty, 0)).collect();
+            signature.bind(&values, &[]).unwrap()
+        })
+        .collect();
+    let mut pages = || guest.run_in(&mut resident, "extra", "pages", &[0x90]).outcome.unwrap();
+    let mut used = Vec::new();
+    used.push(pages());
+    for round in 0..300 {
+        for arguments in &calls {
+            guest.run_in(&mut resident, "echo", "all", arguments).outcome.unwrap();
+        }
+        if round % 100 == 99 {
+            used.push(guest.run_in(&mut resident, "extra", "pages", &[0x90]).outcome.unwrap());
+        }
+    }
+    assert!(used[1..].windows(2).all(|pair| pair[0] == pair[1]), "the memory grows: {used:?}");
+}
+
+#[test]
+fn wasi_guests_see_what_was_granted_and_nothing_else() {
+    let guest = Guest::build("tests/guests/wasi");
+    let (kind, _) = error(guest.call("files:read('/etc/passwd')"));
+    assert_eq!(kind, FailureKind::Error);
+    assert_eq!(guest.call("system:variables()").unwrap(), Value::List(Vec::new()));
+    let Value::Float(milliseconds) = guest.call("system:sleep(10)").unwrap() else { panic!("sleep gives a number") };
+    assert!((10.0..5000.0).contains(&milliseconds), "{milliseconds}");
+}
+
+#[test]
+fn a_new_project_builds_runs_and_tests() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("my-task");
+    let mut output = Vec::new();
+    guest::new(&NewArgs { name: path.clone() }, &mut output).unwrap();
+    let output = String::from_utf8(output).unwrap();
+    assert!(output.contains("scaler build ") && output.contains("scaler run \"my_task.greeting:greet("), "{output}");
+    let guest = Guest::build_path(&path);
+    assert_eq!(guest.call("greeting:greet('world')").unwrap(), Value::Str("Hello, world!".into()));
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["test", "--offline", "--quiet"]).current_dir(&path).env("CARGO_TARGET_DIR", target_dir());
+    assert!(cargo.status().unwrap().success());
+    let again = guest::new(&NewArgs { name: path }, &mut Vec::new());
+    assert!(matches!(again, Err(GuestError::NotEmpty(_))));
+}
+
+#[test]
+fn a_folder_without_a_guest_is_refused_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out.wasm");
+    assert!(matches!(build(folder.path(), &output), Err(GuestError::NoManifest(_))));
+    let manifest = "[package]\nname = \"plain\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
+    fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
+    fs::create_dir(folder.path().join("src")).unwrap();
+    fs::write(folder.path().join("src/lib.rs"), "").unwrap();
+    let refused = build(folder.path(), &output).unwrap_err().to_string();
+    assert!(refused.contains("crate-type = [\"cdylib\"]"), "{refused}");
+    let settings = format!("{manifest}[lib]\ncrate-type = [\"cdylib\"]\n[package.metadata.scaler]\nwasy = true\n");
+    fs::write(folder.path().join("Cargo.toml"), settings).unwrap();
+    let refused = build(folder.path(), &output).unwrap_err().to_string();
+    assert!(refused.contains("has a key `wasy`"), "{refused}");
+    assert!(!output.exists());
+}
+
+/// Lines with a remark `//~ text` must have an error with that text, and no other line may have one.
+const BAD_GUEST: &str = r#"
+pub mod plain {
+    pub struct Outside;
+}
+
+#[scaler_guest::module]
+pub mod a {
+    pub fn borrows(text: &str) {} //~ a borrowed `&str` cannot cross the component boundary: take a `String`
+    pub fn generic<T>(value: T) {} //~ an interface has no generics
+    pub async fn waits() {} //~ cannot be `async`
+    pub struct Chain { next: Option<Box<Chain>> } //~ `Box` cannot cross
+    pub fn chain_of(chain: Chain) {}
+    #[cfg(feature = "x")] pub fn sometimes() {} //~ `#[cfg]` on an exported function
+}
+
+#[scaler_guest::module]
+pub mod b {
+    pub fn wrong_default(#[default("x")] number: u8) {} //~ mismatched types
+}
+
+#[scaler_guest::module]
+pub mod c {
+    use super::plain::Outside;
+    pub fn of_a_plain_module(value: Outside) {} //~@-1 in `plain`
+}
+
+#[scaler_guest::module]
+pub mod d {
+    pub struct Point { pub x: f64 }
+    pub fn point() -> Point { Point { x: 0.0 } } //~ the type `Point` are both `point` in the interface
+}
+"#;
+
+#[test]
+fn errors_point_at_the_authors_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let sdk = root().join("guest-sdk").display().to_string();
+    let manifest = "[package]\nname = \"bad\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n";
+    fs::write(folder.path().join("Cargo.toml"), format!("{manifest}scaler-guest = {{ path = '{sdk}' }}\n")).unwrap();
+    fs::create_dir(folder.path().join("src")).unwrap();
+    fs::write(folder.path().join("src/lib.rs"), BAD_GUEST).unwrap();
+    fs::copy(root().join("examples/hello/guest/Cargo.lock"), folder.path().join("Cargo.lock")).unwrap();
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["check", "--message-format=json"]).current_dir(folder.path()).env("CARGO_TARGET_DIR", target_dir());
+    let output = cargo.output().unwrap();
+    let mut found: Vec<(usize, String)> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|line| line["message"]["level"] == "error" && !line["message"]["spans"][0].is_null())
+        .map(|line| {
+            let message = &line["message"];
+            let line = message["spans"][0]["line_start"].as_u64().unwrap() as usize;
+            (line, message["message"].as_str().unwrap().to_owned())
+        })
+        .collect();
+    for (index, line) in BAD_GUEST.lines().enumerate() {
+        let Some((_, remark)) = line.split_once("//~") else { continue };
+        let (number, text) = match remark.strip_prefix("@-1 ") {
+            Some(text) => (index, text),
+            None => (index + 1, remark.trim()),
+        };
+        let place = found.iter().position(|(line, message)| *line == number && message.contains(text.trim()));
+        let Some(place) = place else { panic!("no error `{text}` at line {number}; there are {found:#?}") };
+        found.remove(place);
+    }
+    assert!(found.is_empty(), "more errors than expected: {found:#?}");
 }

@@ -205,7 +205,11 @@ impl Maker<'_> {
         for archive in entries.flatten().map(|entry| entry.path()).filter(is_package) {
             self.unpack_one(&archive, &root)?;
         }
-        fs::remove_dir_all(&archives).map_err(GuestError::file("remove", &archives))?;
+        for spent in [archives, self.folder.join("apt")] {
+            if spent.exists() {
+                fs::remove_dir_all(&spent).map_err(GuestError::file("remove", &spent))?;
+            }
+        }
         fs::write(&mark, &llvm).map_err(GuestError::file("write", &mark))?;
         Ok(llvm)
     }
