@@ -23,7 +23,7 @@ impl<'a> Slots<'a> {
 
     /// The next slot. Generated code asks for as many as there are.
     #[inline(always)]
-    pub fn next(&mut self) -> u64 {
+    pub fn one(&mut self) -> u64 {
         let (first, rest) = self.rest.split_at(1);
         self.rest = rest;
         first[0]
@@ -178,7 +178,7 @@ impl Loader {
     /// # Safety
     /// The next field must be a stored value of type `T`, which is not used again.
     #[inline(always)]
-    pub unsafe fn next<T: Abi>(&mut self) -> T {
+    pub unsafe fn take<T: Abi>(&mut self) -> T {
         let offset = align_up(self.offset, T::LAYOUT.align);
         self.offset = offset + T::LAYOUT.size;
         // SAFETY: the caller's promise.
@@ -205,7 +205,7 @@ impl Storer {
     /// # Safety
     /// There must be room for it.
     #[inline(always)]
-    pub unsafe fn next<T: Abi>(&mut self, value: T) {
+    pub unsafe fn put<T: Abi>(&mut self, value: T) {
         let offset = align_up(self.offset, T::LAYOUT.align);
         self.offset = offset + T::LAYOUT.size;
         // SAFETY: the caller's promise.
@@ -269,7 +269,7 @@ macro_rules! numbers {
             }
             #[inline(always)]
             unsafe fn lift(slots: &mut Slots<'_>) -> Self {
-                ($from)(slots.next())
+                ($from)(slots.one())
             }
         }
     )* };
@@ -301,7 +301,7 @@ unsafe impl Abi for bool {
         unsafe { *pointer = u8::from(self) }
     }
     unsafe fn lift(slots: &mut Slots<'_>) -> Self {
-        slots.next() as u32 != 0
+        slots.one() as u32 != 0
     }
 }
 
@@ -319,7 +319,7 @@ unsafe impl Abi for char {
     }
     unsafe fn lift(slots: &mut Slots<'_>) -> Self {
         // SAFETY: the host checks that it is a scalar value.
-        unsafe { char::from_u32_unchecked(slots.next() as u32) }
+        unsafe { char::from_u32_unchecked(slots.one() as u32) }
     }
 }
 
@@ -382,9 +382,9 @@ unsafe impl<T: Abi> Abi for Vec<T> {
         }
     }
     unsafe fn lift(slots: &mut Slots<'_>) -> Self {
-        let address = slots.next() as usize as *mut u8;
+        let address = slots.one() as usize as *mut u8;
         // SAFETY: the trait's contract.
-        unsafe { take_list(address, slots.next() as usize) }
+        unsafe { take_list(address, slots.one() as usize) }
     }
 }
 
@@ -449,7 +449,7 @@ unsafe impl<T: Abi> Abi for Option<T> {
         }
     }
     unsafe fn lift(slots: &mut Slots<'_>) -> Self {
-        let case = slots.next() as u32;
+        let case = slots.one() as u32;
         let mut payload = slots.take(T::FLAT);
         // SAFETY: the trait's contract.
         (case != 0).then(|| unsafe { T::lift(&mut payload) })
@@ -486,7 +486,7 @@ unsafe impl<T: Abi, E: Abi> Abi for Result<T, E> {
         }
     }
     unsafe fn lift(slots: &mut Slots<'_>) -> Self {
-        let case = slots.next() as u32;
+        let case = slots.one() as u32;
         let mut payload = slots.take(const { Self::FLAT - 1 });
         // SAFETY: the trait's contract.
         unsafe { if case == 0 { Ok(T::lift(&mut payload)) } else { Err(E::lift(&mut payload)) } }
@@ -502,14 +502,14 @@ macro_rules! tuples {
             unsafe fn load(pointer: *const u8) -> Self {
                 let mut fields = Loader::new(pointer);
                 // SAFETY: the trait's contract; elements are evaluated in order.
-                unsafe { ($(fields.next::<$name>(),)*) }
+                unsafe { ($(fields.take::<$name>(),)*) }
             }
             unsafe fn store(self, pointer: *mut u8) {
                 #[expect(non_snake_case, reason = "elements are named as their types are")]
                 let ($($name,)*) = self;
                 let mut fields = Storer::new(pointer);
                 // SAFETY: the trait's contract.
-                unsafe { $(fields.next($name);)* }
+                unsafe { $(fields.put($name);)* }
             }
             unsafe fn lift(slots: &mut Slots<'_>) -> Self {
                 // SAFETY: the trait's contract; elements are evaluated in order.

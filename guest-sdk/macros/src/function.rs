@@ -129,7 +129,7 @@ fn lifting(parameters: &[(String, &Type, WitType)]) -> (TokenStream, TokenStream
     if flat.len() > FLAT_PARAMETERS_MAX {
         let lift = quote! {
             let mut __fields = __abi::Loader::new(__pointer);
-            #(let #arguments = unsafe { __fields.next::<#types>() };)*
+            #(let #arguments = unsafe { __fields.take::<#types>() };)*
             unsafe {
                 const __PARAMETERS: __layout::Layout = __layout::Layout::record(&[#(<#types as __Abi>::LAYOUT),*]);
                 __abi::free_parameters(__pointer, __PARAMETERS);

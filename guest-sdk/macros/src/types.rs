@@ -487,12 +487,12 @@ fn record_code<'a>(ident: &Ident, fields: impl IntoIterator<Item = &'a syn::Fiel
             const FLAT: usize = __layout::sum_of(&[#(<#types as __Abi>::FLAT),*]);
             unsafe fn load(__pointer: *const u8) -> Self {
                 let mut __fields = __abi::Loader::new(__pointer);
-                unsafe { #ident { #(#names: __fields.next::<#types>()),* } }
+                unsafe { #ident { #(#names: __fields.take::<#types>()),* } }
             }
             unsafe fn store(self, __pointer: *mut u8) {
                 let #ident { #(#names: #locals),* } = self;
                 let mut __fields = __abi::Storer::new(__pointer);
-                unsafe { #(__fields.next::<#types>(#locals);)* }
+                unsafe { #(__fields.put::<#types>(#locals);)* }
             }
             unsafe fn lift(__slots: &mut __abi::Slots<'_>) -> Self {
                 unsafe { #ident { #(#names: <#types as __Abi>::lift(__slots)),* } }
@@ -547,7 +547,7 @@ fn cases_code(item: &ItemEnum) -> TokenStream {
                 }
                 unsafe fn lift(__slots: &mut __abi::Slots<'_>) -> Self {
                     unsafe {
-                        let __case = __slots.next() as u32;
+                        let __case = __slots.one() as u32;
                         let mut __payload = __slots.take(__PAYLOAD_FLAT);
                         match __case { #(#lifts)* }
                     }

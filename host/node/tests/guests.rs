@@ -106,8 +106,8 @@ fn random_values_come_back_as_they_do_from_a_guest_of_wit_bindgen() {
             let parameters = &signature.parameters;
             let values: Vec<Value> = parameters.iter().map(|parameter| random.value(&parameter.ty, 0)).collect();
             let arguments = signature.bind(&values, &[]).unwrap();
-            let ours = sdk.run("echo", &name, &arguments).outcome;
-            let theirs = oracle.run("test:types/echo", &name, &arguments).outcome;
+            let ours = sdk.run(Some("echo"), &name, &arguments).outcome;
+            let theirs = oracle.run(Some("test:types/echo"), &name, &arguments).outcome;
             assert_eq!(ours, theirs, "{name}, seed {seed}: {values:?}");
         }
     }
@@ -149,6 +149,21 @@ fn wasi_guests_see_what_was_granted_and_nothing_else() {
     assert_eq!(guest.call("system:variables()").unwrap(), Value::List(Vec::new()));
     let Value::Float(milliseconds) = guest.call("system:sleep(10)").unwrap() else { panic!("sleep gives a number") };
     assert!((10.0..5000.0).contains(&milliseconds), "{milliseconds}");
+}
+
+#[test]
+fn a_component_made_by_hand_passes_through_and_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = wat::parse_file(root().join("tests/guests/hand.wat")).unwrap();
+    fs::write(folder.path().join("hand.wasm"), &bytes).unwrap();
+    let output = folder.path().join("modules/hand.wasm");
+    let built = build(&folder.path().join("hand.wasm"), &output).unwrap();
+    assert_eq!((built.functions, built.wasi), (vec!["add".to_owned(), "divide".to_owned()], false));
+    assert_eq!(fs::read(&output).unwrap(), bytes);
+    let guest = Guest::load(&output);
+    let arguments = |left: u8, right: u8| [0x92, left, right];
+    assert_eq!(guest.run(None, "add", &arguments(40, 2)).outcome, Ok(vec![42]));
+    assert_eq!(guest.run(None, "divide", &arguments(1, 0)).outcome.unwrap_err().kind, FailureKind::Trap);
 }
 
 #[test]

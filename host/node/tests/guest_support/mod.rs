@@ -60,8 +60,15 @@ impl Guest {
     /// Builds any guest.
     pub fn build_path(path: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (component, artifact) = (folder.path().join("guest.wasm"), folder.path().join("guest.cwasm"));
+        let component = folder.path().join("guest.wasm");
         build(path, &component).unwrap();
+        Self::load(&component)
+    }
+
+    /// Loads a component.
+    pub fn load(component: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let artifact = folder.path().join("guest.cwasm");
         let bytes = fs::read(component).unwrap();
         fs::write(&artifact, compile(&bytes).unwrap()).unwrap();
         Self {
@@ -84,8 +91,8 @@ impl Guest {
     }
 
     /// Calls a function with bound arguments in an instance of its own.
-    pub fn run(&self, interface: &str, name: &str, arguments: &[u8]) -> Report {
-        let entry = self.program.entry(Some(interface), name).unwrap();
+    pub fn run(&self, interface: Option<&str>, name: &str, arguments: &[u8]) -> Report {
+        let entry = self.program.entry(interface, name).unwrap();
         run(&self.task(&entry, arguments))
     }
 
@@ -105,7 +112,7 @@ impl Guest {
         let call = Call::parse(text).unwrap();
         let function = self.function(&call.module, &call.function.replace('_', "-"));
         let arguments = function.signature.bind(&call.args, &call.kwargs).unwrap();
-        match self.run(&call.module, &function.name, &arguments).outcome {
+        match self.run(Some(&call.module), &function.name, &arguments).outcome {
             Ok(result) => Ok(function.signature.decode_returned(&result).unwrap()),
             Err(fault) => {
                 let value = fault.value.as_ref().map(|value| function.signature.decode_error(value).unwrap());
