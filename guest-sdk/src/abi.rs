@@ -99,12 +99,19 @@ pub unsafe trait Abi: Sized {
     unsafe fn lift(slots: &mut Slots<'_>) -> Self;
 }
 
-/// Runs first in each export: panics tell the host why before they trap.
+/// Runs first in each export: constructors run once, and panics tell the host why before they trap.
 pub fn enter() {
     #[cfg(target_family = "wasm")]
     {
+        unsafe extern "C" {
+            // The linker makes it. Unless somebody calls it, the linker wraps every export, `cabi_realloc` too, so that
+            // each call runs the constructors, and those of WASI ask the host while it must not be asked.
+            fn __wasm_call_ctors();
+        }
         static ONCE: std::sync::Once = std::sync::Once::new();
         ONCE.call_once(|| {
+            // SAFETY: once, and before anything of the guest that may need them.
+            unsafe { __wasm_call_ctors() };
             std::panic::set_hook(Box::new(|info| {
                 let message = info.payload_as_str().unwrap_or("panic with a value that is no text");
                 match info.location() {
@@ -113,6 +120,15 @@ pub fn enter() {
                 }
             }));
         });
+    }
+}
+
+/// Runs last in each export: what was printed without a line's end goes out.
+pub fn leave() {
+    #[cfg(target_os = "wasi")]
+    {
+        // Nobody is left to tell that a line was lost.
+        let _ = std::io::Write::flush(&mut std::io::stdout());
     }
 }
 

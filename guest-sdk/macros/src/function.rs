@@ -115,6 +115,7 @@ fn export(
             __abi::enter();
             #lift
             let __result = self::#ident(#(#arguments),*);
+            __abi::leave();
             #lower
         }
         #post_return

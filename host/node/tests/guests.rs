@@ -6,6 +6,7 @@ use guest_support::{Guest, build, error, root, target_dir};
 use scaler_module::Type;
 use scaler_node::guest::{self, GuestError, NewArgs};
 use scaler_proto::{message::FailureKind, value::Value};
+use scaler_sandbox::{Access, DirectoryGrant, Grants};
 use std::{env, fs, path::PathBuf, process::Command};
 
 #[test]
@@ -23,7 +24,8 @@ fn guests_of_the_repository_build() {
         assert!(built.functions.iter().any(|name| name == function), "{guest}: {:?}", built.functions);
         let bytes = fs::read(&output).unwrap();
         assert_eq!(bytes.len() as u64, built.size_bytes);
-        for private in [root(), PathBuf::from(env::var_os("HOME").unwrap())] {
+        let home = PathBuf::from(env::var_os("HOME").unwrap());
+        for private in [root(), home.join(".cargo"), home.join(".cache"), home.join(".rustup")] {
             let private = private.to_string_lossy().into_owned();
             let found = bytes.windows(private.len()).any(|window| window == private.as_bytes());
             assert!(!found, "{guest} carries the path {private} of this machine");
@@ -143,12 +145,21 @@ fn calls_leave_no_memory_behind() {
 
 #[test]
 fn wasi_guests_see_what_was_granted_and_nothing_else() {
-    let guest = Guest::build("tests/guests/wasi");
-    let (kind, _) = error(guest.call("files:read('/etc/passwd')"));
-    assert_eq!(kind, FailureKind::Error);
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("notes.txt"), "granted").unwrap();
+    let directory =
+        DirectoryGrant { host_path: folder.path().to_owned(), guest_path: "/data".into(), access: Access::ReadOnly };
+    let mut guest = Guest::build("tests/guests/wasi");
+    let (kind, text) = error(guest.call("files:read('/etc/passwd')"));
+    assert_eq!(kind, FailureKind::Error, "{text}");
     assert_eq!(guest.call("system:variables()").unwrap(), Value::List(Vec::new()));
+    assert_eq!(guest.call("system:print('x')").unwrap(), Value::Null);
     let Value::Float(milliseconds) = guest.call("system:sleep(10)").unwrap() else { panic!("sleep gives a number") };
     assert!((10.0..5000.0).contains(&milliseconds), "{milliseconds}");
+    guest.grant(&Grants { directories: vec![directory], ..Grants::default() });
+    assert_eq!(guest.call("files:read('/data/notes.txt')").unwrap(), Value::Str("granted".into()));
+    assert_eq!(guest.call("files:list('/data')").unwrap().to_json(), r#"["notes.txt"]"#);
+    assert_eq!(error(guest.call("files:write('/data/notes.txt', 'mine')")).0, FailureKind::Error);
 }
 
 #[test]

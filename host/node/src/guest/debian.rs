@@ -332,8 +332,9 @@ LD_LIBRARY_PATH="$root/lib/x86_64-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
         let mut command = cargo();
         // Bitcode: without it, guests with link-time optimisation fail. Remapped paths: those of this machine stay
         // out of the guests' panic messages.
-        let source = rustlib.join("src/rust");
-        let flags = format!("-Cembed-bitcode=yes\x1f--remap-path-prefix={}=/rustc", source.display());
+        let remapped = [sources.as_path(), &rustlib.join("src/rust")];
+        let remapped = remapped.map(|path| format!("\x1f--remap-path-prefix={}=/rustc", path.display()));
+        let flags = format!("-Cembed-bitcode=yes{}", remapped.concat());
         for name in ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"] {
             command.env_remove(name);
         }

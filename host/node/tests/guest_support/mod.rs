@@ -15,17 +15,17 @@ use std::{
 };
 
 /// The repository.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap()
 }
 
 /// One folder for the intermediates of all tests, so that the SDK is compiled once.
-pub fn target_dir() -> PathBuf {
+pub(crate) fn target_dir() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")
 }
 
 /// `scaler build`.
-pub fn build(path: &Path, output: &Path) -> Result<Built, GuestError> {
+pub(crate) fn build(path: &Path, output: &Path) -> Result<Built, GuestError> {
     let arguments = BuildArgs { path: path.to_owned(), output: Some(output.to_owned()) };
     guest::build_in(&arguments, Some(&target_dir()), &mut std::io::stderr())
 }
@@ -42,8 +42,8 @@ impl LogSink for Silent {
 }
 
 /// A guest that was built and can be called.
-pub struct Guest {
-    pub module: Module,
+pub(crate) struct Guest {
+    pub(crate) module: Module,
     program: Program,
     grants: Arc<OpenGrants>,
     limits: Limits,
@@ -53,12 +53,12 @@ pub struct Guest {
 
 impl Guest {
     /// Builds a guest of the repository.
-    pub fn build(path: &str) -> Self {
+    pub(crate) fn build(path: &str) -> Self {
         Self::build_path(&root().join(path))
     }
 
     /// Builds any guest.
-    pub fn build_path(path: &Path) -> Self {
+    pub(crate) fn build_path(path: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let component = folder.path().join("guest.wasm");
         build(path, &component).unwrap();
@@ -66,7 +66,7 @@ impl Guest {
     }
 
     /// Loads a component.
-    pub fn load(component: &Path) -> Self {
+    pub(crate) fn load(component: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let artifact = folder.path().join("guest.cwasm");
         let bytes = fs::read(component).unwrap();
@@ -81,7 +81,12 @@ impl Guest {
         }
     }
 
-    pub fn function(&self, interface: &str, name: &str) -> &Function {
+    /// Lets later calls touch something.
+    pub(crate) fn grant(&mut self, grants: &Grants) {
+        self.grants = Arc::new(grants.open().unwrap());
+    }
+
+    pub(crate) fn function(&self, interface: &str, name: &str) -> &Function {
         self.module.function(Some(interface), name).unwrap()
     }
 
@@ -91,24 +96,24 @@ impl Guest {
     }
 
     /// Calls a function with bound arguments in an instance of its own.
-    pub fn run(&self, interface: Option<&str>, name: &str, arguments: &[u8]) -> Report {
+    pub(crate) fn run(&self, interface: Option<&str>, name: &str, arguments: &[u8]) -> Report {
         let entry = self.program.entry(interface, name).unwrap();
         run(&self.task(&entry, arguments))
     }
 
     /// One instance for many calls.
-    pub fn resident(&self) -> Resident {
+    pub(crate) fn resident(&self) -> Resident {
         Resident::new(&self.program, None)
     }
 
     /// As `run`, in the instance that is kept.
-    pub fn run_in(&self, resident: &mut Resident, interface: &str, name: &str, arguments: &[u8]) -> Report {
+    pub(crate) fn run_in(&self, resident: &mut Resident, interface: &str, name: &str, arguments: &[u8]) -> Report {
         let entry = self.program.entry(Some(interface), name).unwrap();
         resident.run(&self.task(&entry, arguments))
     }
 
     /// Calls as people write it, without the module's name: `interface:function(..)`.
-    pub fn call(&self, text: &str) -> Result<Value, (Fault, Option<Value>)> {
+    pub(crate) fn call(&self, text: &str) -> Result<Value, (Fault, Option<Value>)> {
         let call = Call::parse(text).unwrap();
         let function = self.function(&call.module, &call.function.replace('_', "-"));
         let arguments = function.signature.bind(&call.args, &call.kwargs).unwrap();
@@ -123,13 +128,13 @@ impl Guest {
 }
 
 /// Kind of a failure, and its value as JSON or else its message.
-pub fn error(outcome: Result<Value, (Fault, Option<Value>)>) -> (FailureKind, String) {
+pub(crate) fn error(outcome: Result<Value, (Fault, Option<Value>)>) -> (FailureKind, String) {
     let (fault, value) = outcome.unwrap_err();
     (fault.kind, value.map_or(fault.message, |value| value.to_json()))
 }
 
 /// SplitMix64, so that a seed names a value.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -152,7 +157,7 @@ impl Random {
     }
 
     /// A value of a type.
-    pub fn value(&mut self, ty: &Type, depth: u32) -> Value {
+    pub(crate) fn value(&mut self, ty: &Type, depth: u32) -> Value {
         let depth = depth + 1;
         match ty {
             Type::Bool => Value::Bool(self.next() & 1 == 1),
