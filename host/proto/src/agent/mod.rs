@@ -147,7 +147,6 @@ impl Agent {
                         self.forget_all(out);
                     }
                 }
-                return;
             }
             Message::Refused(refusals) => {
                 for refused in refusals {
@@ -156,15 +155,14 @@ impl Agent {
                     }
                     out.push(Effect::Note(Note::Refused { reason: refused.reason }));
                 }
-                return;
             }
             Message::Reset(resets) => {
                 let reason = resets.into_iter().next().map_or_else(String::new, |reset| reset.reason);
-                return self.redial(now, &reason, out);
+                self.redial(now, &reason, out);
             }
-            Message::Goodbye(_) => return self.redial(now, "the scheduler said goodbye", out),
+            Message::Goodbye(_) => self.redial(now, "the scheduler said goodbye", out),
             _ if !self.uplink.is_welcome() || packet.epoch != self.uplink.epoch() => {
-                return self.redial(now, "an order of another epoch of the scheduler", out);
+                self.redial(now, "an order of another epoch of the scheduler", out);
             }
             Message::Define(defines) => defines.into_iter().for_each(|define| self.define(define, out)),
             Message::Run(runs) => runs.into_iter().for_each(|run| self.run(run)),
