@@ -14,8 +14,8 @@ use scaler_proto::{
     capability::Capabilities,
     ids::{ClientId, FunctionId, PeerId, TaskId},
     message::{
-        Attempt, Define, Done, FailureKind, Message, ModuleInfo, Outcome, ReturnReason, Returned, Run, Stop, StopReason,
-        Welcome,
+        Attempt, Define, Done, FailureKind, Message, ModuleInfo, Outcome, ReturnReason, Returned, Run, Stop,
+        StopReason, Welcome,
     },
     payload::Payload,
     session::Session,
@@ -65,6 +65,7 @@ struct Cluster {
     functions: BTreeMap<String, FunctionId>,
     dones: Vec<Done>,
     returned: Vec<Returned>,
+    running: Vec<u64>,
     number: u64,
     _folder: tempfile::TempDir,
 }
@@ -105,6 +106,7 @@ impl Cluster {
             functions: BTreeMap::new(),
             dones: vec![],
             returned: vec![],
+            running: vec![],
             number: 0,
             _folder: folder,
         }
@@ -147,6 +149,9 @@ impl Cluster {
             Message::Modules(modules) => self.modules = modules.into_iter().flat_map(|entry| entry.modules).collect(),
             Message::Done(dones) => self.dones.extend(dones),
             Message::Returned(returned) => self.returned.extend(returned),
+            Message::Running(running) => {
+                self.running.extend(running.into_iter().map(|running| running.attempt.task.number));
+            }
             Message::Heartbeat(_) => self.say(Message::Pulse(vec![])),
             _ => {}
         }
@@ -292,13 +297,16 @@ fn a_spinning_and_a_filling_guest_time_out_and_the_worker_goes_on() {
 #[test]
 fn cancel_ends_what_runs_and_what_waits() {
     let mut cluster = Cluster::start(1, &[]);
-    let (spinning, filling) = (cluster.run("spin", &[0x90]), cluster.run("fill", &[0x90]));
+    let spinning = cluster.run("spin", &[0x90]);
+    cluster.pump("the task to run", |cluster| cluster.running.contains(&spinning));
     let waiting = cluster.run("add", &[0x92, 1, 1]);
     for number in [waiting, spinning] {
         let attempt = Attempt { task: task(number), attempt: 1 };
         cluster.say(Message::Stop(vec![Stop { attempt, reason: StopReason::Cancel }]));
         assert_eq!(cluster.kind(number), FailureKind::Canceled);
     }
+    let filling = cluster.run("fill", &[0x90]);
+    cluster.pump("the task to run", |cluster| cluster.running.contains(&filling));
     let attempt = Attempt { task: task(filling), attempt: 1 };
     cluster.say(Message::Stop(vec![Stop { attempt, reason: StopReason::Cancel }]));
     assert_eq!(cluster.kind(filling), FailureKind::Canceled);
@@ -314,17 +322,14 @@ fn a_killed_processor_costs_only_the_task_that_ran() {
     let first = cluster.run("add", &[0x92, 1, 1]);
     cluster.outcome(first);
     let spinning = cluster.run("spin", &[0x90]);
+    cluster.pump("the task to run", |cluster| cluster.running.contains(&spinning));
     let waiting: Vec<u64> = (0..3).map(|_| cluster.run("add", &[0x92, 2, 2])).collect();
-    // The spinning task is reported when it is 100 ms old; half of that makes sure that it has begun.
-    cluster.pump("a moment", {
-        let at = Instant::now() + Duration::from_millis(50);
-        move |_| Instant::now() >= at
-    });
     // SAFETY: a plain system call; the processor is a child of a child that lives.
     unsafe { libc::kill(pid, libc::SIGKILL) };
     for number in waiting {
         assert_eq!(cluster.outcome(number), inline(&[4]));
     }
+    cluster.pump("the task that is to blame", |cluster| !cluster.returned.is_empty());
     let returned: Vec<_> = cluster.returned.iter().map(|entry| (entry.attempt.task.number, entry.reason)).collect();
     assert_eq!(returned, [(spinning, ReturnReason::ProcessorDied)]);
 }
@@ -367,15 +372,11 @@ fn a_preload_that_fails_ends_the_cluster_with_its_own_code() {
 fn a_clean_stop_gives_back_what_waits() {
     let mut cluster = Cluster::start(1, &[]);
     let spinning = cluster.run("spin", &[0x90]);
+    cluster.pump("the task to run", |cluster| cluster.running.contains(&spinning));
     let waiting = cluster.run("add", &[0x92, 1, 1]);
-    cluster.pump("a moment", {
-        let at = Instant::now() + Duration::from_millis(50);
-        move |_| Instant::now() >= at
-    });
     cluster.signal(libc::SIGTERM);
-    cluster.pump("the waiting task", |cluster| {
-        cluster.returned.iter().any(|entry| entry.attempt.task.number == waiting)
-    });
+    cluster
+        .pump("the waiting task", |cluster| cluster.returned.iter().any(|entry| entry.attempt.task.number == waiting));
     let attempt = Attempt { task: task(spinning), attempt: 1 };
     cluster.say(Message::Stop(vec![Stop { attempt, reason: StopReason::Cancel }]));
     assert_eq!(cluster.kind(spinning), FailureKind::Canceled);

@@ -229,7 +229,7 @@ fn run_child(request: &Request) -> Result<(), CompileError> {
         move |source| CompileError::Io { what, source }
     };
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("scaler-compile").arg("__compile").stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.arg0("scaler-compile").arg("__compile").stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
     // SAFETY: the closure runs between fork and exec and only makes system calls.
     unsafe { command.pre_exec(limit_child) };
     let mut child = command.spawn().map_err(io_error("starting the compiler"))?;

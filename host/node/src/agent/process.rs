@@ -56,6 +56,8 @@ impl Process {
         let (page_fd, page) = Page::create()?;
         let mut command = Command::new("/proc/self/exe");
         command.arg0("scaler-processor").arg("__processor").stdin(Stdio::null()).stdout(Stdio::null());
+        // A Ctrl-C in a terminal is for the agent, which then lets the tasks end.
+        command.process_group(0);
         let (theirs, page_fd) = (out_of_the_way(&theirs)?, out_of_the_way(&page_fd)?);
         let (theirs_raw, page_raw, parent) = (theirs.as_raw_fd(), page_fd.as_raw_fd(), std::process::id());
         // SAFETY: the closure runs between fork and exec and only makes system calls on values it owns.
