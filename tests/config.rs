@@ -2,9 +2,12 @@
 
 use std::{
     fs::{self, File},
-    process::{Command, Output, Stdio},
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
+
+use rustix::process::{Pid, Signal, kill_process};
 
 const SCALER: &str = env!("CARGO_BIN_EXE_scaler");
 const SCHEDULER: &str = env!("CARGO_BIN_EXE_scaler_scheduler");
@@ -145,4 +148,86 @@ fn a_reader_that_went_away_is_no_error() {
         .status()
         .expect("status");
     assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_cluster_says_by_its_code_why_it_ended() {
+    let folder = tempfile::tempdir().expect("folder");
+    let modules = folder.path().to_str().expect("text");
+    let ended = run(CLUSTER, &["tcp://127.0.0.1:1", "-n", "1", "--module-path", modules, "-ds", "1"]);
+    assert_eq!(ended.code, Some(5), "{}{}", ended.stdout, ended.stderr);
+    let preload = ["tcp://127.0.0.1:1", "-n", "1", "--module-path", modules, "--preload", "nowhere.init:setup"];
+    let ended = run(CLUSTER, &preload);
+    assert_eq!(ended.code, Some(4), "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stderr.contains("nowhere"), "{}", ended.stderr);
+}
+
+/// A stack with free ports; killed when the test fails.
+struct Up(Child, serde_json::Value, tempfile::TempDir);
+
+impl Up {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("stack.toml");
+        let text = "[object_storage_server]\nobject_storage_address = 'tcp://127.0.0.1:0'\n\
+                    [scheduler]\nscheduler_address = 'tcp://127.0.0.1:0'\nprotected = false\n\
+                    [cluster]\nscheduler_address = 'tcp://127.0.0.1:0'\nnum_of_workers = 1\n";
+        fs::write(&path, text).expect("file");
+        let mut child = Command::new(SCALER)
+            .args(["up", "--config"])
+            .arg(&path)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .current_dir(folder.path())
+            .spawn()
+            .expect("scaler");
+        let lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+        let mut ready = lines.map(|line| line.expect("text")).skip_while(|line| !line.starts_with("{\"ready\":\"up\""));
+        let line = ready.next().expect("a ready line");
+        // Somebody has to read on, or the stack's log would fail.
+        std::thread::spawn(move || ready.for_each(drop));
+        Self(child, serde_json::from_str(&line).expect("JSON"), folder)
+    }
+
+    fn address(&self) -> &str {
+        self.1["scheduler_address"].as_str().expect("an address")
+    }
+
+    fn code(&mut self) -> Option<i32> {
+        let patience = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Some(status) = self.0.try_wait().expect("wait") {
+                return status.code();
+            }
+            assert!(Instant::now() < patience, "the stack does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_stack_comes_up_shows_its_state_and_stops_on_a_signal() {
+    let mut up = Up::start();
+    let status = run(SCALER, &["status", up.address(), "--json"]);
+    let view: serde_json::Value = serde_json::from_str(&status.stdout).expect("JSON");
+    assert_eq!(view["workers"].as_array().map(Vec::len), Some(1), "{view}");
+    let monitor = run(SCALER, &["status", up.1["monitor_address"].as_str().expect("an address")]);
+    assert!(monitor.stdout.contains("1 worker in 1 cluster"), "{}{}", monitor.stdout, monitor.stderr);
+    refused(SCALER, &["submit", up.address(), "nowhere:f()", "--timeout-seconds", "5"], &["nowhere"]);
+    kill_process(Pid::from_child(&up.0), Signal::INT).expect("signal");
+    assert_eq!(up.code(), Some(0));
+}
+
+#[test]
+fn a_stack_ends_when_its_scheduler_is_shut_down() {
+    let mut up = Up::start();
+    let ended = run(SCALER, &["shutdown", up.address()]);
+    assert_eq!((ended.code, up.code()), (Some(0), Some(0)), "{}", ended.stderr);
 }

@@ -28,53 +28,60 @@ pub(super) fn inspect(arguments: &InspectArgs) -> anyhow::Result<ExitCode> {
     let path = arguments.file.display();
     let bytes = fs::read(&arguments.file).map_err(|error| exit::coded(exit::USAGE, format!("{path}: {error}")))?;
     let module = Module::read(&bytes).map_err(|error| exit::coded(exit::USAGE, format!("{path}: {error}")))?;
-    let text = if arguments.json { object(&module).to_string() + "\n" } else { picture(&path.to_string(), &module) };
+    let stem = arguments.file.file_stem().map(|stem| stem.to_string_lossy().replace('-', "_")).unwrap_or_default();
+    let text = if arguments.json {
+        object(&stem, &module).to_string() + "\n"
+    } else {
+        picture(&stem, &path.to_string(), &module)
+    };
     output::written(io::stdout().lock().write_all(text.as_bytes()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// `interface:function` with the names that a call uses after the file's: snake_case, no package, no version.
-fn call_name(function: &Function) -> String {
+/// `file.interface:function` with the names that a call uses: snake_case, no package, no version.
+fn call_name(stem: &str, function: &Function) -> String {
     let name = function.name.replace('-', "_");
     match &function.interface {
-        None => name,
+        None => format!("{stem}:{name}"),
         Some(interface) => {
             let bare = interface.split('@').next().unwrap_or_default();
             let last = bare.rsplit('/').next().unwrap_or_default().replace('-', "_");
-            format!("{last}:{name}")
+            format!("{stem}.{last}:{name}")
         }
     }
 }
 
-fn picture(path: &str, module: &Module) -> String {
+fn picture(stem: &str, path: &str, module: &Module) -> String {
     let mut text = format!("{path}  {} bytes  {}\n", module.size_bytes, module.hash);
     for line in module.docs.iter().flat_map(|docs| docs.lines()) {
         let _ = writeln!(text, "{line}");
     }
-    let _ = writeln!(text, "\n{} functions", module.functions.len());
+    text.push_str(if module.functions.is_empty() { "\nno functions\n" } else { "\nfunctions\n" });
     for function in &module.functions {
-        let _ = writeln!(text, "  {}{}", call_name(function), function.signature.describe());
+        let _ = writeln!(text, "  {}{}", call_name(stem, function), function.signature.describe());
         for line in function.docs.iter().flat_map(|docs| docs.lines()) {
             let _ = writeln!(text, "      {line}");
         }
+    }
+    let types = types(module);
+    if !types.is_empty() {
+        let _ = writeln!(text, "\ntypes");
+    }
+    for definition in &types {
+        let _ = writeln!(text, "  {definition}");
     }
     for refused in &module.uncallable {
         let interface = refused.interface.as_deref().unwrap_or("(root)");
         let _ = writeln!(text, "  not callable: {} of {interface}: {}", refused.name, refused.reason);
     }
-    match module.imports.len() {
-        0 => text.push_str("\nno imports\n"),
-        count => {
-            let _ = writeln!(text, "\n{count} imports");
-        }
-    }
+    text.push_str(if module.imports.is_empty() { "\nno imports\n" } else { "\nimports\n" });
     for import in &module.imports {
         let _ = writeln!(text, "  {} {}", import.name, import.functions.join(" "));
     }
     text
 }
 
-fn object(module: &Module) -> Value {
+fn object(stem: &str, module: &Module) -> Value {
     let functions = module.functions.iter().map(|function| {
         let parameters = function.signature.parameters.iter().map(|parameter| {
             json!({
@@ -85,7 +92,7 @@ fn object(module: &Module) -> Value {
             })
         });
         json!({
-            "name": call_name(function),
+            "call": call_name(stem, function),
             "interface": function.interface,
             "function": function.name,
             "signature": function.signature.describe(),
@@ -99,9 +106,59 @@ fn object(module: &Module) -> Value {
         "size_bytes": module.size_bytes,
         "docs": module.docs,
         "functions": functions.collect::<Vec<_>>(),
+        "types": types(module),
         "uncallable": module.uncallable,
         "imports": module.imports,
     })
+}
+
+/// What the named types are made of, each once, in the order in which the functions need them.
+fn types(module: &Module) -> Vec<String> {
+    let signatures = module.functions.iter().map(|function| &function.signature);
+    let needed = signatures
+        .flat_map(|signature| signature.parameters.iter().map(|parameter| &parameter.ty).chain(&signature.result));
+    let mut definitions = Vec::new();
+    needed.for_each(|ty| define(ty, &mut definitions));
+    definitions
+}
+
+fn define(ty: &Type, definitions: &mut Vec<String>) {
+    let snake = |name: &str| name.replace('-', "_");
+    let (definition, inner): (Option<String>, Vec<&Type>) = match ty {
+        Type::Record { name, fields } => {
+            let inside: Vec<_> = fields.iter().map(|field| format!("{}: {}", snake(&field.name), field.ty)).collect();
+            let definition = format!("record {} {{ {} }}", snake(name), inside.join(", "));
+            (Some(definition), fields.iter().map(|field| &field.ty).collect())
+        }
+        Type::Variant { name, cases } => {
+            let inside: Vec<_> = cases
+                .iter()
+                .map(|case| match &case.ty {
+                    Some(ty) => format!("{}({ty})", snake(&case.name)),
+                    None => snake(&case.name),
+                })
+                .collect();
+            let definition = format!("variant {} {{ {} }}", snake(name), inside.join(", "));
+            (Some(definition), cases.iter().filter_map(|case| case.ty.as_ref()).collect())
+        }
+        Type::Enum { name, cases: words } => (Some(words_of("enum", name, words)), Vec::new()),
+        Type::Flags { name, names: words } => (Some(words_of("flags", name, words)), Vec::new()),
+        Type::List(inner) | Type::Option(inner) => (None, vec![inner.as_ref()]),
+        Type::Result { ok, err } => (None, ok.iter().chain(err).map(AsRef::as_ref).collect()),
+        Type::Tuple(inner) => (None, inner.iter().collect()),
+        _ => (None, Vec::new()),
+    };
+    if let Some(definition) = definition {
+        if definitions.contains(&definition) {
+            return;
+        }
+        definitions.push(definition);
+    }
+    inner.into_iter().for_each(|ty| define(ty, definitions));
+}
+
+fn words_of(what: &str, name: &str, words: &[String]) -> String {
+    format!("{what} {} {{ {} }}", name.replace('-', "_"), words.join(", ").replace('-', "_"))
 }
 
 fn plain(value: &scaler_client::Value) -> Value {

@@ -69,7 +69,7 @@ pub(super) fn explain(error: &anyhow::Error) -> ExitCode {
     if error.is::<ReaderGone>() {
         return ExitCode::SUCCESS;
     }
-    let mut text = format!("error: {error:#}\n");
+    let mut text = format!("error: {}\n", chain(error));
     let mut code = exit::code_of(error);
     if let Some(client) = error.chain().find_map(|cause| cause.downcast_ref::<Error>()) {
         code = code_of(client);
@@ -83,6 +83,15 @@ pub(super) fn explain(error: &anyhow::Error) -> ExitCode {
     // With stderr closed there is nobody to tell.
     let _ = io::stderr().write_all(text.as_bytes());
     ExitCode::from(code)
+}
+
+/// The error and its causes, without those that the text before them already tells.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        _ if told.contains(&cause) => told,
+        _ => format!("{told}: {cause}"),
+    })
 }
 
 fn code_of(error: &Error) -> u8 {
@@ -114,5 +123,21 @@ fn hint(error: &Error) -> Option<&'static str> {
         }
         Error::ShutdownRefused { .. } => Some("a scheduler that was started with `--protected false` allows it"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context as _, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = Err::<(), _>(anyhow!("no such file"))
+            .context("f: no such file")
+            .context("element 3")
+            .expect_err("an error");
+        assert_eq!(chain(&error), "element 3: f: no such file");
     }
 }

@@ -43,7 +43,8 @@ fn picture(view: &View) -> String {
     let scheduler = &view.scheduler;
     let mut text = String::new();
     let none = || "-".to_owned();
-    let tasks: Vec<String> = view.tasks.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let tasks = view.tasks.iter().filter(|(_, count)| **count > 0).map(|(state, count)| format!("{count} {state}"));
+    let tasks: Vec<String> = tasks.collect();
     // Writing into a `String` cannot fail.
     let _ = writeln!(
         text,
@@ -61,7 +62,8 @@ fn picture(view: &View) -> String {
     for parked in &view.parked {
         let _ = writeln!(text, "waiting    {} for a cluster that has it, {} calls", parked.call, parked.held);
     }
-    let _ = writeln!(text, "\n{} workers in {} clusters", view.workers.len(), scheduler.clusters);
+    let (workers, clusters) = (count(view.workers.len() as u64, "worker"), count(scheduler.clusters, "cluster"));
+    let _ = writeln!(text, "\n{workers} in {clusters}");
     let workers = view.workers.iter().map(|worker| {
         [
             worker.name.clone(),
@@ -95,7 +97,7 @@ fn picture(view: &View) -> String {
         workers,
     );
     if !view.clients.is_empty() {
-        let _ = writeln!(text, "\n{} clients", view.clients.len());
+        let _ = writeln!(text, "\n{}", count(view.clients.len() as u64, "client"));
         let clients = view.clients.iter().map(|client| {
             let seen = duration(client.last_seen_ms);
             [
@@ -125,6 +127,10 @@ fn table<const N: usize>(text: &mut String, head: [&str; N], rows: impl Iterator
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
+}
+
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn duration(ms: u64) -> String {

@@ -101,6 +101,8 @@ pub(super) fn up(arguments: &UpArgs) -> anyhow::Result<ExitCode> {
     stack.stop();
     match end? {
         End::Asked => Ok(ExitCode::SUCCESS),
+        // Somebody shut the scheduler down, or a server was stopped by hand.
+        End::Lost(_, Ok(status)) if status.success() => Ok(ExitCode::SUCCESS),
         End::Lost(child, status) => {
             let name = stack.servers.get(child).map_or("a server", |server| server.name);
             let (code, how) = match status {
@@ -270,6 +272,7 @@ impl Stack {
 
     fn line(&mut self, child: usize, text: &str, error: bool) {
         let server = &mut self.servers[child];
+        let label = if server.name == ObjectStorageSettings::NAME { "storage" } else { server.name };
         if !error && text.starts_with("{\"ready\"") {
             if let Ok(value) = serde_json::from_str::<Value>(text) {
                 server.ready = Some(value);
@@ -278,9 +281,9 @@ impl Stack {
         }
         // Nobody may be reading; the stack goes on.
         let _ = if error {
-            writeln!(io::stderr(), "{:<9} | {text}", server.name)
+            writeln!(io::stderr(), "{label:<9} | {text}")
         } else {
-            writeln!(io::stdout(), "{:<9} | {text}", server.name)
+            writeln!(io::stdout(), "{label:<9} | {text}")
         };
     }
 
