@@ -10,7 +10,7 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, ExitStatus, Stdio},
-    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    sync::mpsc::{self, Receiver, Sender},
     thread,
     time::{Duration, Instant},
 };
@@ -248,10 +248,7 @@ impl Stack {
     fn next(&mut self, until: Option<Instant>) -> anyhow::Result<Option<End>> {
         let event = match until {
             None => self.events.recv().ok(),
-            Some(until) => match self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(event) => Some(event),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            },
+            Some(until) => self.events.recv_timeout(until.saturating_duration_since(Instant::now())).ok(),
         };
         match event {
             None => Ok(None),
@@ -273,11 +270,10 @@ impl Stack {
     fn line(&mut self, child: usize, text: &str, error: bool) {
         let server = &mut self.servers[child];
         let label = if server.name == ObjectStorageSettings::NAME { "storage" } else { server.name };
-        if !error && text.starts_with("{\"ready\"") {
-            if let Ok(value) = serde_json::from_str::<Value>(text) {
-                server.ready = Some(value);
-                return;
-            }
+        let announces = !error && text.starts_with("{\"ready\"");
+        if let Some(value) = announces.then(|| serde_json::from_str(text).ok()).flatten() {
+            server.ready = Some(value);
+            return;
         }
         // Nobody may be reading; the stack goes on.
         let _ = if error {
