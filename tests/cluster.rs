@@ -1,0 +1,333 @@
+//! Happy paths over the real programs: the seed's command lines, preload, values of every size, map, modules of clients.
+
+mod support;
+
+use std::{
+    fs,
+    io::Write,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use support::{LONG, Process, SCALER, Stack, alive, guest, install, scaler, status_bytes, text, wait_for};
+
+const PRELOAD: &str = "preload.init:configure('production', debug=false)";
+
+/// The seed's `example_config.toml` with free ports, and a log folder that can be written here.
+fn seed_file(dir: &std::path::Path) -> String {
+    let ports: Vec<u16> = (0..3)
+        .map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("port"))
+        .collect::<Vec<_>>()
+        .iter()
+        .map(|listener| listener.local_addr().expect("address").port())
+        .collect();
+    let example = fs::read_to_string(support::root().join("examples/example_config.toml")).expect("example_config.toml");
+    let text = example
+        .replace("6378", &ports[0].to_string())
+        .replace("6379", &ports[1].to_string())
+        .replace("6380", &ports[2].to_string())
+        .replace("/var/log/scaler", &dir.join("log").to_string_lossy());
+    let path = dir.join("example_config.toml");
+    fs::write(&path, text).expect("configuration");
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn the_seeds_command_lines_run_from_one_file() {
+    let dir = tempfile::tempdir().expect("folder");
+    install(dir.path(), &[&guest("examples/hello/guest")]);
+    let file = seed_file(dir.path());
+    let config = ["--config", file.as_str()];
+    // The order of starting is free: the cluster comes first and waits.
+    let mut cluster = Process::spawn("cluster", dir.path(), env!("CARGO_BIN_EXE_scaler_cluster"), &config);
+    let storage = Process::start("storage", dir.path(), env!("CARGO_BIN_EXE_scaler_object_storage_server"), &config);
+    let scheduler = Process::start("scheduler", dir.path(), env!("CARGO_BIN_EXE_scaler_scheduler"), &config);
+    cluster.wait_ready();
+    assert_eq!(scheduler.address("object_storage_address"), storage.address("object_storage_address"));
+    let address = scheduler.address("scheduler_address");
+    let status = status_of(&address);
+    let workers = status["workers"].as_array().expect("workers");
+    assert_eq!(workers.len(), 8);
+    assert!(workers.iter().all(|worker| worker["capabilities"] == "cpu=8,linux"), "{workers:?}");
+    // The monitor address answers too.
+    assert_eq!(status_of(&scheduler.address("monitor_address"))["workers"].as_array().map(Vec::len), Some(8));
+    let out = scaler(&["submit", &address, "hello:greet('world')", "--capabilities", "linux,cpu=8"]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    assert!(dir.path().join("log/scheduler.log").exists(), "logging_paths has two entries");
+
+    // Scenario 2: the flag wins over the file.
+    let more = ["--config", file.as_str(), "--num-of-workers", "12"];
+    let _second = Process::start("second", dir.path(), env!("CARGO_BIN_EXE_scaler_cluster"), &more);
+    assert_eq!(status_of(&address)["workers"].as_array().map(Vec::len), Some(20));
+}
+
+fn status_of(address: &str) -> Value {
+    let out = scaler(&["status", address, "--json"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    serde_json::from_slice(&out.stdout).expect("JSON")
+}
+
+#[test]
+fn a_preload_is_seen_by_every_worker_and_no_task_changes_it() {
+    let stack = Stack::new(4, &["--preload", PRELOAD], &[&guest("examples/preload/guest")]);
+    let log = stack.clusters[0].log();
+    let line = log.lines().find(|line| line.contains("preloading")).unwrap_or_else(|| panic!("no preload line:\n{log}"));
+    for part in ["preload.init", "configure", "production", "debug"] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    for _ in 0..16 {
+        assert_eq!(stack.value("preload.init:environment()"), json!("production"));
+        stack.value("preload.init:overwrite('changed')");
+    }
+    assert_eq!(stack.value("preload.init:environment()"), json!("production"));
+}
+
+#[test]
+fn one_instance_lives_on_with_isolation_processor() {
+    let stack = Stack::new(1, &["--preload", PRELOAD, "--isolation", "processor"], &[&guest("examples/preload/guest")]);
+    assert_eq!(stack.value("preload.init:environment()"), json!("production"));
+    stack.value("preload.init:overwrite('changed')");
+    assert_eq!(stack.value("preload.init:environment()"), json!("changed"));
+}
+
+#[test]
+fn a_failing_preload_ends_the_cluster_with_4_and_its_reason() {
+    let stack = Stack::scheduler(&[], &[&guest("examples/preload/guest")]);
+    for (preload, reason) in [
+        ("preload.init:configure('')", "environment"),
+        ("preload.init:nothing_like_it()", "nothing_like_it"),
+        ("absent.init:setup", "absent"),
+        ("preload.init:configure(1, 2, 3)", "configure"),
+    ] {
+        let mut cluster = stack.spawn_cluster(1, &["--preload", preload]);
+        assert_eq!(cluster.wait_exit(LONG), 4, "{preload}:\n{}", cluster.log());
+        assert!(cluster.log().contains(reason), "{preload}: `{reason}` in\n{}", cluster.log());
+    }
+    // A preload that does not parse is a mistake of the command line.
+    let mut cluster = stack.spawn_cluster(1, &["--preload", "preload.init"]);
+    assert_eq!(cluster.wait_exit(LONG), 2, "{}", cluster.log());
+    assert_eq!(stack.status()["workers"].as_array().map(Vec::len), Some(0), "no worker was ever announced");
+}
+
+#[test]
+fn capabilities_gate_placement_and_a_task_that_fits_nowhere_blocks_nobody() {
+    let mut stack = Stack::new(1, &["-pwc", "linux,cpu=8"], &[&guest("examples/hello/guest")]);
+    let address = stack.address();
+    let mut gpu = Command::new(SCALER)
+        .args(["submit", &address, "hello:greet('gpu')", "--capabilities", "gpu=1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("submit");
+    let mut nine = Command::new(SCALER)
+        .args(["submit", &address, "hello:greet('nine')", "--capabilities", "cpu=9"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("submit");
+    for _ in 0..5 {
+        let out = stack.submit("hello:greet('x')", &["--capabilities", "cpu=8,linux"]);
+        assert!(out.status.success(), "{}", text(&out.stderr));
+    }
+    assert!(gpu.try_wait().expect("wait").is_none(), "no worker has a gpu yet");
+    assert!(nine.try_wait().expect("wait").is_none(), "cpu=8 is below the threshold of 9");
+    stack.add_cluster(1, &["-pwc", "gpu=1,cpu=16"]);
+    for child in [gpu, nine] {
+        let out = child.wait_with_output().expect("output");
+        assert!(out.status.success(), "{}", text(&out.stderr));
+    }
+}
+
+#[test]
+fn large_values_pass_byte_for_byte_and_not_through_the_scheduler() {
+    let stack = Stack::new(2, &[], &[&guest("tests/guests/behaviour")]);
+    let size = 20_000_000;
+    for round in 0..4 {
+        let out = stack.submit(&format!("behaviour.work:bytes({size}, {round})"), &["--output", "raw"]);
+        assert!(out.status.success(), "{}", text(&out.stderr));
+        assert_eq!(out.stdout.len(), size);
+        assert!(out.stdout.iter().enumerate().all(|(index, byte)| *byte == (index as u64 + round) as u8));
+    }
+    // And the other way: 20 MB of arguments.
+    let client = scaler_client::blocking::Client::connect(&stack.address()).expect("connect");
+    let function = client.function("behaviour.work:sum_bytes").expect("function");
+    let bytes: Vec<u8> = (0..size).map(|index| index as u8).collect();
+    let expected: u64 = bytes.iter().map(|byte| u64::from(*byte)).sum();
+    let sum: u64 =
+        client.submit(&function, scaler_client::Arguments::new().arg(scaler_client::Value::Bytes(bytes))).expect("submit").result().expect("sum");
+    assert_eq!(sum, expected);
+    client.disconnect();
+    let peak = stack.scheduler.peak_rss_bytes();
+    assert!(peak < 60 << 20, "the scheduler's peak is {} MiB", peak >> 20);
+    let storage = child_of(stack.scheduler.pid());
+    wait_for("the storage gives its memory back", LONG, || (status_bytes(storage, "VmRSS:") < 60 << 20).then_some(()));
+}
+
+fn child_of(pid: u32) -> u32 {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let mut all: Vec<u32> = children.split_whitespace().filter_map(|child| child.parse().ok()).collect();
+    if all.is_empty() {
+        // The child was started by another thread.
+        for entry in fs::read_dir(format!("/proc/{pid}/task")).expect("threads").flatten() {
+            let path = entry.path().join("children");
+            all.extend(fs::read_to_string(path).unwrap_or_default().split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+        }
+    }
+    *all.first().unwrap_or_else(|| panic!("process {pid} has no child"))
+}
+
+#[test]
+fn map_gives_results_in_order_from_every_kind_of_input() {
+    let stack = Stack::new(2, &[], &[&guest("examples/hello/guest"), &guest("tests/guests/behaviour")]);
+    let address = stack.address();
+    let out = scaler(&["map", &address, "behaviour.work:add_one", "--range", "0..2000"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let numbers: Vec<u64> = text(&out.stdout).lines().map(|line| line.parse().expect("number")).collect();
+    assert_eq!(numbers, (1..=2000).collect::<Vec<_>>());
+
+    let lines = stack.dir.path().join("lines.txt");
+    fs::write(&lines, "ann\nbob\n\n").expect("lines");
+    let out = scaler(&["map", &address, "hello:greet", "--each-line", &lines.to_string_lossy()]);
+    let greetings: Vec<String> = text(&out.stdout).lines().map(|line| serde_json::from_str(line).expect("string")).collect();
+    assert_eq!(greetings.len(), 3, "{} {}", text(&out.stdout), text(&out.stderr));
+    assert!(greetings[0].contains("ann") && greetings[1].contains("bob"));
+
+    let mut child = Command::new(SCALER)
+        .args(["map", &address, "behaviour.work:add"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("map");
+    child.stdin.take().expect("stdin").write_all(b"[1, 2]\n{\"b\": 4, \"a\": 3}\n").expect("write");
+    let out = child.wait_with_output().expect("output");
+    assert_eq!(text(&out.stdout), "3\n7\n", "{}", text(&out.stderr));
+}
+
+#[test]
+fn the_first_failure_of_a_map_is_named_and_cancels_the_rest() {
+    let stack = Stack::new(1, &[], &[&guest("tests/guests/behaviour")]);
+    let mut child = Command::new(SCALER)
+        .args(["map", &stack.address(), "behaviour.work:fail_at_seven"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("map");
+    let input: String = (0..500).map(|number| format!("{number}\n")).collect();
+    let _ = child.stdin.take().expect("stdin").write_all(input.as_bytes());
+    let out = child.wait_with_output().expect("output");
+    assert_eq!(out.status.code(), Some(1));
+    assert!(text(&out.stderr).contains('7'), "{}", text(&out.stderr));
+    assert_eq!(text(&out.stdout).lines().count(), 7, "{}", text(&out.stdout));
+    wait_for("nothing left", LONG, || {
+        let status = stack.status();
+        let left: u64 = ["waiting", "assigned", "running", "canceling"].iter().filter_map(|state| status["tasks"][state].as_u64()).sum();
+        (left == 0).then_some(())
+    });
+}
+
+#[test]
+fn a_client_brings_its_own_module() {
+    let stack = Stack::new(1, &[], &[]);
+    let module = guest("examples/hello/guest");
+    let out = stack.submit("hello:greet('mine')", &["--module", &module.to_string_lossy()]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    assert!(text(&out.stdout).contains("mine"));
+    // It is private to that session.
+    let out = stack.submit("hello:greet('mine')", &[]);
+    assert_eq!(out.status.code(), Some(2), "{}", text(&out.stderr));
+}
+
+#[test]
+fn a_module_that_is_added_or_replaced_is_announced_again() {
+    let stack = Stack::new(1, &[], &[]);
+    let out = stack.submit("hello:greet('x')", &[]);
+    assert_eq!(out.status.code(), Some(2), "{}", text(&out.stderr));
+    install(stack.dir.path(), &[&guest("examples/hello/guest")]);
+    wait_for("the new module", LONG, || stack.submit("hello:greet('x')", &[]).status.success().then_some(()));
+}
+
+#[test]
+fn mistakes_in_a_call_end_with_2_and_say_what_there_is() {
+    let stack = Stack::new(1, &[], &[&guest("examples/hello/guest")]);
+    for (call, part) in [
+        ("hello:greet(", "column"),
+        ("helo:greet('x')", "hello"),
+        ("hello:gret('x')", "greet"),
+        ("hello:greet(1)", "name"),
+        ("hello:greet('x', nme='y')", "nme"),
+    ] {
+        let out = stack.submit(call, &[]);
+        assert_eq!(out.status.code(), Some(2), "{call}: {}", text(&out.stderr));
+        assert!(text(&out.stderr).contains(part), "{call}: `{part}` in {}", text(&out.stderr));
+        assert!(out.stdout.is_empty());
+    }
+    let out = scaler(&["submit", "tcp://127.0.0.1:9", "hello:greet('x')", "--connect-timeout-seconds", "1"]);
+    assert_eq!(out.status.code(), Some(3), "{}", text(&out.stderr));
+}
+
+#[test]
+fn protected_refuses_shutdown_and_unprotected_ends_everything() {
+    let stack = Stack::new(1, &[], &[&guest("examples/hello/guest")]);
+    let out = scaler(&["shutdown", &stack.address()]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(text(&out.stderr).contains("protected"), "{}", text(&out.stderr));
+    stack.value("hello:greet('still here')");
+
+    let mut open = Stack::scheduler(&["-p", "False"], &[]);
+    open.add_cluster(1, &[]);
+    let out = scaler(&["shutdown", &open.address()]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    assert_eq!(open.scheduler.wait_exit(LONG), 0);
+    assert_eq!(open.clusters[0].wait_exit(LONG), 0);
+}
+
+#[test]
+fn run_needs_no_cluster_and_uses_the_same_sandbox() {
+    let dir = tempfile::tempdir().expect("folder");
+    install(dir.path(), &[&guest("examples/hello/guest"), &guest("tests/guests/behaviour")]);
+    let modules = dir.path().join("modules");
+    let run = |call: &str, more: &[&str]| {
+        let mut args = vec!["run", call, "--module-path"];
+        let path = modules.to_string_lossy().into_owned();
+        args.push(&path);
+        args.extend_from_slice(more);
+        scaler(&args)
+    };
+    let out = run("hello:greet('run')", &[]);
+    assert!(out.status.success() && text(&out.stdout).contains("run"), "{}", text(&out.stderr));
+    let out = run("hello:greet('run')", &["--output", "raw"]);
+    assert!(!text(&out.stdout).starts_with('"'), "{}", text(&out.stdout));
+    let out = run("behaviour.work:panics('out of luck')", &[]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(text(&out.stderr).contains("out of luck"), "{}", text(&out.stderr));
+    assert_eq!(run("hello:nothing()", &[]).status.code(), Some(2));
+}
+
+#[test]
+fn up_starts_the_whole_stack_and_stops_it() {
+    let dir = tempfile::tempdir().expect("folder");
+    install(dir.path(), &[&guest("examples/hello/guest")]);
+    let file = seed_file(dir.path());
+    let mut up = Process::spawn("up", dir.path(), SCALER, &["up", "--config", &file]);
+    let configuration = fs::read_to_string(&file).expect("configuration");
+    let address = configuration
+        .lines()
+        .find_map(|line| line.strip_prefix("scheduler_address = \"")?.strip_suffix('"'))
+        .expect("address")
+        .to_owned();
+    wait_for("a worker", LONG, || {
+        assert!(up.exited().is_none(), "{}", up.log());
+        let out = scaler(&["submit", &address, "hello:greet('up')", "--connect-timeout-seconds", "1"]);
+        out.status.success().then_some(())
+    });
+    let pids: Vec<u32> = status_of(&address)["workers"].as_array().expect("workers").iter().filter_map(|w| w["pid"].as_u64()).map(|pid| pid as u32).collect();
+    assert_eq!(pids.len(), 8);
+    up.signal(rustix::process::Signal::INT);
+    assert_eq!(up.wait_exit(Duration::from_secs(20)), 0, "{}", up.log());
+    for pid in pids {
+        wait_for("processors are gone", LONG, || (!alive(pid)).then_some(()));
+    }
+}

@@ -1,0 +1,220 @@
+//! Loss: processors, clusters, schedulers and connections go at any moment, and nothing that was accepted is lost.
+
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use scaler_client::{MapOptions, SubmitOptions, blocking::Client};
+use support::{LONG, Process, Stack, alive, guest, text, wait_for};
+
+const TASKS: u64 = 2_000;
+
+/// Submits 2,000 tasks of 10 ms and runs `disturb` meanwhile; every result must arrive once.
+fn disturbed(stack: &mut Stack, mut disturb: impl FnMut(&mut Stack, u64)) -> Duration {
+    let client = Client::connect(&stack.address()).expect("connect");
+    let function = client.function("patience:sleep_ms").expect("function");
+    let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut futures = Vec::new();
+    for number in 0..TASKS {
+        futures.push(client.submit(&function, (10u64, number)).expect("submit"));
+    }
+    let started = Instant::now();
+    for (count, mut future) in futures.into_iter().enumerate() {
+        let value: u64 = future.result_timeout(LONG).unwrap_or_else(|error| panic!("task {count}: {error}"));
+        *seen.entry(value).or_default() += 1;
+        disturb(stack, count as u64);
+    }
+    let took = started.elapsed();
+    client.disconnect();
+    assert_eq!(seen.len() as u64, TASKS);
+    assert!(seen.values().all(|count| *count == 1));
+    took
+}
+
+#[test]
+fn killed_processors_cost_only_the_task_that_ran() {
+    let mut stack = Stack::new(4, &[], &[&guest("tests/guests/patience")]);
+    let mut killed = 0;
+    disturbed(&mut stack, |stack, count| {
+        if count % 400 == 150 {
+            let pids = stack.processor_pids();
+            let victim = pids[(count / 7) as usize % pids.len()];
+            let pid = rustix::process::Pid::from_raw(victim.cast_signed()).expect("pid");
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            killed += 1;
+        }
+    });
+    assert_eq!(killed, 5);
+    wait_for("the processors were replaced", LONG, || {
+        let status = stack.status();
+        let restarts: u64 = status["workers"].as_array().expect("workers").iter().filter_map(|worker| worker["restarts"].as_u64()).sum();
+        (restarts >= 5).then_some(())
+    });
+    assert_eq!(stack.tasks("failed"), 0);
+    assert_eq!(stack.tasks("succeeded"), TASKS);
+}
+
+#[test]
+fn a_killed_cluster_loses_nothing() {
+    let mut stack = Stack::new(3, &[], &[&guest("tests/guests/patience")]);
+    stack.add_cluster(3, &[]);
+    let pids = stack.clusters[0].ready["processor_pids"].as_array().expect("pids").clone();
+    let took = disturbed(&mut stack, |stack, count| {
+        if count == 300 {
+            stack.clusters[0].kill();
+        }
+    });
+    assert!(took < Duration::from_secs(30), "took {took:?}");
+    assert_eq!(stack.tasks("failed"), 0);
+    for pid in pids.iter().filter_map(serde_json::Value::as_u64) {
+        wait_for("processors end with their agent", LONG, || (!alive(pid as u32)).then_some(()));
+    }
+}
+
+#[test]
+fn a_frozen_cluster_is_noticed_within_seconds() {
+    let mut stack = Stack::new(2, &[], &[&guest("tests/guests/patience")]);
+    stack.add_cluster(2, &[]);
+    let started = Instant::now();
+    let took = disturbed(&mut stack, |stack, count| {
+        if count == 100 {
+            stack.clusters[0].signal(Signal::STOP);
+        }
+        if count == TASKS - 1 {
+            stack.clusters[0].signal(Signal::CONT);
+        }
+    });
+    assert!(took < Duration::from_secs(40), "took {took:?} ({:?})", started.elapsed());
+}
+
+#[test]
+fn a_task_that_kills_its_processor_fails_after_max_attempts_and_harms_nobody() {
+    let stack = Stack::new(1, &[], &[&guest("tests/guests/patience")]);
+    let client = Client::connect(&stack.address()).expect("connect");
+    let sleep = client.function("patience:sleep_ms").expect("function");
+    let mut long = client.submit(&sleep, (60_000u64, 1u64)).expect("submit");
+    let others: Vec<_> = (0..20u64).map(|number| client.submit(&sleep, (1u64, number)).expect("submit")).collect();
+    for attempt in 0..3 {
+        // The long task runs first, as it came first; its processor is killed each time it runs.
+        let pid = wait_for(&format!("attempt {attempt} to run"), LONG, || {
+            let status = stack.status();
+            let worker = &status["workers"][0];
+            (worker["restarts"] == attempt && status["tasks"]["running"] == 1).then(|| worker["pid"].as_u64()).flatten()
+        });
+        let pid = rustix::process::Pid::from_raw(pid as i32).expect("pid");
+        rustix::process::kill_process(pid, Signal::KILL).expect("kill");
+    }
+    let error = long.result_timeout::<u64>(LONG).expect_err("the third death is the last").to_string();
+    assert!(error.contains("processor") && error.contains('3'), "{error}");
+    for mut future in others {
+        future.result_timeout::<u64>(LONG).expect("the others run");
+    }
+}
+
+#[test]
+fn a_cluster_that_is_asked_to_stop_hands_its_work_over() {
+    let mut stack = Stack::new(2, &[], &[&guest("tests/guests/patience")]);
+    stack.add_cluster(2, &[]);
+    disturbed(&mut stack, |stack, count| {
+        if count == 200 {
+            stack.clusters[0].signal(Signal::TERM);
+        }
+    });
+    assert_eq!(stack.clusters[0].wait_exit(Duration::from_secs(15)), 0);
+    assert_eq!(stack.tasks("failed"), 0);
+}
+
+#[test]
+fn a_scheduler_that_is_asked_to_stop_says_what_it_aborts_and_frees_its_ports() {
+    let mut stack = Stack::new(1, &[], &[&guest("tests/guests/patience")]);
+    let client = Client::connect(&stack.address()).expect("connect");
+    let sleep = client.function("patience:sleep_ms").expect("function");
+    let mut future = client.submit(&sleep, (60_000u64, 1u64)).expect("submit");
+    wait_for("the task is accepted", LONG, || (stack.tasks("assigned") + stack.tasks("running") == 1).then_some(()));
+    stack.scheduler.signal(Signal::TERM);
+    let error = future.result_timeout::<u64>(LONG).expect_err("aborted").to_string();
+    assert!(error.contains("abort"), "{error}");
+    assert_eq!(stack.scheduler.wait_exit(LONG), 0);
+    for key in ["scheduler_address", "object_storage_address", "monitor_address"] {
+        let address = stack.scheduler.address(key);
+        let port = address.trim_start_matches("tcp://");
+        wait_for(&format!("{address} is free"), LONG, || std::net::TcpListener::bind(port).ok());
+    }
+}
+
+#[test]
+fn a_cluster_without_a_scheduler_ends_with_5() {
+    let dir = tempfile::tempdir().expect("folder");
+    let mut cluster = Process::spawn("cluster", dir.path(), env!("CARGO_BIN_EXE_scaler_cluster"), &["tcp://127.0.0.1:9", "-n", "1", "-ds", "1"]);
+    assert_eq!(cluster.wait_exit(LONG), 5, "{}", cluster.log());
+}
+
+#[test]
+fn a_restarted_scheduler_is_found_again_by_clusters() {
+    let mut stack = Stack::new(1, &[], &[&guest("tests/guests/patience")]);
+    let addresses: Vec<String> =
+        ["scheduler_address", "object_storage_address", "monitor_address"].iter().map(|key| stack.scheduler.address(key)).collect();
+    stack.scheduler.kill();
+    let args = [addresses[0].as_str(), "--monitor-address", &addresses[2]];
+    let again = wait_for("the address is free", LONG, || {
+        let mut process = Process::spawn("scheduler2", stack.dir.path(), env!("CARGO_BIN_EXE_scaler_scheduler"), &args);
+        let ready = wait_for("ready or end", LONG, || {
+            if process.exited().is_some() {
+                return Some(false);
+            }
+            process.log().contains("\"ready\"").then_some(true)
+        });
+        ready.then_some(process)
+    });
+    stack.scheduler = again;
+    stack.scheduler.wait_ready();
+    let client = Client::connect(&addresses[0]).expect("connect");
+    let sleep = client.function("patience:sleep_ms").expect("the cluster comes back");
+    let value: u64 = client.submit(&sleep, (1u64, 7u64)).expect("submit").result().expect("result");
+    assert_eq!(value, 7);
+}
+
+#[test]
+fn a_client_that_vanishes_leaves_nothing_behind() {
+    let mut stack = Stack::scheduler(&["-ct", "2"], &[&guest("tests/guests/patience")]);
+    stack.add_cluster(1, &[]);
+    let mut submit = std::process::Command::new(support::SCALER)
+        .args(["submit", &stack.address(), "patience:sleep_ms(60000, 1)"])
+        .spawn()
+        .expect("submit");
+    wait_for("the task runs", LONG, || (stack.tasks("running") == 1).then_some(()));
+    submit.kill().expect("kill");
+    submit.wait().expect("wait");
+    wait_for("its task is canceled and its client forgotten", LONG, || {
+        let status = stack.status();
+        let clients = status["clients"].as_array().map_or(0, Vec::len);
+        (clients == 0 && status["tasks"]["running"].as_u64().unwrap_or(0) == 0).then_some(())
+    });
+    let out = stack.submit("patience:sleep_ms(1, 5)", &[]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+}
+
+#[test]
+fn cancel_ends_a_running_task_and_frees_its_worker() {
+    let stack = Stack::new(1, &[], &[&guest("tests/guests/patience"), &guest("tests/guests/behaviour")]);
+    let client = Client::connect(&stack.address()).expect("connect");
+    let spin = client.function("behaviour.work:spin").expect("function");
+    let mut running = client.submit(&spin, ()).expect("submit");
+    wait_for("it runs", LONG, || (stack.tasks("running") == 1).then_some(()));
+    let mut queued = client.submit_with(&spin, (), &SubmitOptions::default()).expect("submit");
+    assert!(queued.cancel(), "a queued task is canceled at once");
+    assert!(running.cancel(), "a spin loop is stopped");
+    assert!(running.cancelled() && queued.cancelled());
+    let sleep = client.function("patience:sleep_ms").expect("function");
+    let mut results = client.map(&sleep, (0..10u64).map(|number| (1u64, number)), MapOptions::default());
+    let mut count = 0;
+    while let Some(value) = results.next_as::<u64>() {
+        assert_eq!(value.expect("result"), count);
+        count += 1;
+    }
+    assert_eq!(count, 10);
+}
