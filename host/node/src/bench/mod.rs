@@ -1,0 +1,203 @@
+//! `scaler bench`: no-op tasks through the real processes, and beside them in the same run what the sandbox alone does.
+//!
+//! Absolute figures swing with the machine; the ratio between the two and the CPU time a task costs in each process
+//! are what can be compared. The CPU times also say where the time goes.
+
+mod alone;
+mod report;
+
+pub use alone::main as sandbox_main;
+
+use std::{
+    fs,
+    io::{IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use scaler_client::{
+    Function, MapOptions,
+    blocking::Client,
+};
+
+use crate::{
+    carried,
+    guest::{self, BuildArgs},
+    stack::{Server, cpu_time, peak_rss_bytes},
+};
+use report::{Cost, Report};
+
+/// Function that the bench calls.
+const FUNCTION: &str = "bench.unit:noop";
+/// Results taken at once.
+const BATCH_MAX: usize = 1024;
+
+/// Arguments of `scaler bench`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct BenchArgs {
+    /// No-op tasks to run, after a tenth of them as a warm-up
+    #[arg(long, value_name = "N", default_value_t = 400_000, value_parser = clap::value_parser!(u64).range(1000..))]
+    tasks: u64,
+    /// Workers of the one cluster
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    num_of_workers: u16,
+    /// Calls one after the other, for the round trip
+    #[arg(long, value_name = "N", default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(100..))]
+    round_trips: u64,
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the benchmark and prints its report.
+pub fn bench(arguments: &BenchArgs) -> Result<ExitCode> {
+    let folder = tempfile::tempdir().context("cannot make a folder for the servers")?;
+    let say = |text: &str| {
+        if std::io::stderr().is_terminal() {
+            // A status line is worth no error.
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    };
+    say("building the guest");
+    let module = build_guest(folder.path())?;
+    say("starting scheduler, storage and cluster");
+    let mut stack = Stack::start(folder.path(), arguments.num_of_workers)?;
+    let client = Client::connect(&stack.address)?;
+    let function = client.function(FUNCTION)?;
+    say("round trips");
+    let mut round_trips_us = round_trips(&client, &function, arguments.round_trips)?;
+    say("throughput");
+    throughput(&client, &function, arguments.tasks / 10)?;
+    let processors = processors(&client)?;
+    let before = stack.cpu(&processors);
+    let seconds = throughput(&client, &function, arguments.tasks)?;
+    let after = stack.cpu(&processors);
+    let peak = peak_rss_bytes(stack.scheduler.pid());
+    client.disconnect();
+    stack.stop()?;
+    say("the sandbox alone");
+    let alone = alone::measure(&module, arguments.tasks / 2)?;
+    round_trips_us.sort_by(f64::total_cmp);
+    let report = Report {
+        tasks: arguments.tasks,
+        workers: arguments.num_of_workers,
+        tasks_per_second: arguments.tasks as f64 / seconds,
+        round_trip_p50_us: percentile(&round_trips_us, 0.50),
+        round_trip_p99_us: percentile(&round_trips_us, 0.99),
+        sandbox_tasks_per_second: alone.tasks_per_second,
+        sandbox: alone.description,
+        scheduler_peak_rss_bytes: peak,
+        cpu_us_per_task: before.iter().zip(&after).map(|(from, to)| to.since(from, arguments.tasks)).collect(),
+    };
+    report.print(arguments.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn build_guest(folder: &Path) -> Result<PathBuf> {
+    let source = carried::cache_folder("bench");
+    carried::unpack(&carried::BENCH, &source)?;
+    let modules = folder.join("modules");
+    fs::create_dir_all(&modules)?;
+    let output = modules.join("bench.wasm");
+    guest::build(&BuildArgs { path: source, output: Some(output.clone()) }, &mut std::io::stderr())?;
+    Ok(output)
+}
+
+/// One call after the other: the time from `submit` to the result, in microseconds.
+fn round_trips(client: &Client, function: &Function, count: u64) -> Result<Vec<f64>> {
+    let mut times = Vec::with_capacity(count as usize);
+    for number in 0..count + count / 10 {
+        let started = Instant::now();
+        client.submit(function, ())?.value()?;
+        // The first tenth warms up.
+        if number >= count / 10 {
+            times.push(started.elapsed().as_secs_f64() * 1e6);
+        }
+    }
+    Ok(times)
+}
+
+/// Sends `count` calls through one pipe and takes every result; gives the seconds.
+fn throughput(client: &Client, function: &Function, count: u64) -> Result<f64> {
+    let bound = function.bind(())?;
+    let (mut sender, mut receiver) = client.pipe(function, MapOptions::new());
+    let started = Instant::now();
+    let feeder = thread::Builder::new().name("feeder".to_owned()).spawn(move || {
+        for _ in 0..count {
+            if sender.send_blocking(bound.clone()).is_err() {
+                break;
+            }
+        }
+    })?;
+    let mut items = Vec::with_capacity(BATCH_MAX);
+    let mut received = 0;
+    while receiver.receive_many_blocking(&mut items, BATCH_MAX) {
+        for item in items.drain(..) {
+            item.value().with_context(|| format!("task {received} failed"))?;
+            received += 1;
+        }
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    ensure!(feeder.join().is_ok(), "the feeding thread failed");
+    ensure!(received == count, "{received} of {count} results arrived");
+    Ok(seconds)
+}
+
+fn processors(client: &Client) -> Result<Vec<u32>> {
+    let view = client.status()?;
+    Ok(view.workers.iter().map(|worker| worker.pid).filter(|pid| *pid != 0).collect())
+}
+
+fn percentile(sorted: &[f64], share: f64) -> f64 {
+    let index = ((sorted.len() as f64 * share) as usize).min(sorted.len().saturating_sub(1));
+    sorted.get(index).copied().unwrap_or(f64::NAN)
+}
+
+/// The real servers, without a storage address: the scheduler brings its own.
+struct Stack {
+    scheduler: Server,
+    cluster: Server,
+    address: String,
+}
+
+impl Stack {
+    fn start(folder: &Path, workers: u16) -> Result<Self> {
+        let mut scheduler = Server::spawn("scheduler", "scheduler", folder, &["tcp://127.0.0.1:0"])?;
+        scheduler.wait_ready()?;
+        let address = scheduler.address("scheduler_address")?;
+        let workers = workers.to_string();
+        let mut cluster = Server::spawn("cluster", "cluster", folder, &[&address, "--num-of-workers", &workers])?;
+        cluster.wait_ready()?;
+        Ok(Self { scheduler, cluster, address })
+    }
+
+    fn cpu(&self, processors: &[u32]) -> Vec<Cost> {
+        vec![
+            Cost::new("client", cpu_time(std::process::id())),
+            Cost::new("scheduler", cpu_time(self.scheduler.pid())),
+            Cost::new("agent", cpu_time(self.cluster.pid())),
+            Cost::new("processors", processors.iter().map(|pid| cpu_time(*pid)).sum::<Duration>()),
+        ]
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        self.cluster.stop()?;
+        self.scheduler.stop()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_stay_inside() {
+        let sorted: Vec<f64> = (0..100).map(f64::from).collect();
+        assert_eq!((percentile(&sorted, 0.5), percentile(&sorted, 0.99), percentile(&sorted, 1.0)), (50.0, 99.0, 99.0));
+        assert!(percentile(&[], 0.5).is_nan());
+    }
+}
