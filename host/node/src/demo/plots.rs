@@ -34,8 +34,8 @@ pub(super) struct Surface<'a> {
     pub(super) title: String,
     /// Strikes, ascending.
     pub(super) strikes: &'a [f64],
-    /// Maturities in trading days, ascending.
-    pub(super) maturities_days: &'a [u32],
+    /// Maturities in months, ascending.
+    pub(super) maturities_months: &'a [u32],
     /// Prices, one row a maturity.
     pub(super) prices: &'a [Vec<f64>],
 }
@@ -65,7 +65,7 @@ pub(super) fn paths(file: &Path, plot: &Paths<'_>) -> Result<()> {
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .bold_line_style(BLACK.mix(0.12))
-            .x_desc("trading days from the last close")
+            .x_desc("months from the last close")
             .y_desc("index level")
             .axis_desc_style((FONT, 26))
             .label_style((FONT, 22))
@@ -104,7 +104,7 @@ pub(super) fn paths(file: &Path, plot: &Paths<'_>) -> Result<()> {
 /// Draws the price surface as a heat map with contour-like labels.
 pub(super) fn surface(file: &Path, plot: &Surface<'_>) -> Result<()> {
     draw(file, |area| {
-        let (columns, rows) = (plot.strikes.len(), plot.maturities_days.len());
+        let (columns, rows) = (plot.strikes.len(), plot.maturities_months.len());
         let (map, bar) = area.split_horizontally(WIDTH - 220);
         let top = plot.prices.iter().flatten().copied().fold(0.0, f64::max);
         let mut chart = ChartBuilder::on(&map)
@@ -114,12 +114,12 @@ pub(super) fn surface(file: &Path, plot: &Surface<'_>) -> Result<()> {
             .y_label_area_size(110)
             .build_cartesian_2d(0.0..columns as f64, 0.0..rows as f64)?;
         let strike_at = |x: &f64| plot.strikes.get(*x as usize).map_or_else(String::new, |strike| format!("{strike:.0}"));
-        let days_at = |y: &f64| plot.maturities_days.get(*y as usize).map_or_else(String::new, |days| days.to_string());
+        let days_at = |y: &f64| plot.maturities_months.get(*y as usize).map_or_else(String::new, |days| days.to_string());
         chart
             .configure_mesh()
             .disable_mesh()
             .x_desc("strike")
-            .y_desc("maturity, trading days")
+            .y_desc("maturity, months")
             .axis_desc_style((FONT, 26))
             .label_style((FONT, 22))
             .x_label_formatter(&strike_at)
@@ -274,8 +274,8 @@ mod tests {
         paths(&path("paths.png"), &Paths { title: "t".into(), history: &[990.0, 1010.0, 1000.0], paths: &lines }).expect("paths");
         let prices: Vec<Vec<f64>> = (0..10).map(|row| (0..20).map(|column| f64::from(row * column)).collect()).collect();
         let strikes: Vec<f64> = (0..20).map(|step| 900.0 + f64::from(step) * 10.0).collect();
-        let maturities_days: Vec<u32> = (1..=10).map(|month| month * 21).collect();
-        surface(&path("surface.png"), &Surface { title: "t".into(), strikes: &strikes, maturities_days: &maturities_days, prices: &prices })
+        let maturities_months: Vec<u32> = (1..=10).map(|step| step * 3).collect();
+        surface(&path("surface.png"), &Surface { title: "t".into(), strikes: &strikes, maturities_months: &maturities_months, prices: &prices })
             .expect("surface");
         convergence(&path("convergence.png"), &Convergence { title: "t".into(), errors: &[(1e3, 1.0), (1e4, 0.3), (1e5, 0.1)] })
             .expect("convergence");
