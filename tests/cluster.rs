@@ -52,7 +52,7 @@ fn the_seeds_command_lines_run_from_one_file() {
     assert!(workers.iter().all(|worker| worker["capabilities"] == "cpu=8,linux"), "{workers:?}");
     // The monitor address answers too.
     assert_eq!(status_of(&scheduler.address("monitor_address"))["workers"].as_array().map(Vec::len), Some(8));
-    let out = scaler(&["submit", &address, "hello:greet('world')", "--capabilities", "linux,cpu=8"]);
+    let out = scaler(&["submit", &address, "hello.greeting:greet('world')", "--capabilities", "linux,cpu=8"]);
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
     assert!(dir.path().join("log/scheduler.log").exists(), "logging_paths has two entries");
 
@@ -115,19 +115,19 @@ fn capabilities_gate_placement_and_a_task_that_fits_nowhere_blocks_nobody() {
     let mut stack = Stack::new(1, &["-pwc", "linux,cpu=8"], &[&guest("examples/hello/guest")]);
     let address = stack.address();
     let mut gpu = Command::new(SCALER)
-        .args(["submit", &address, "hello:greet('gpu')", "--capabilities", "gpu=1"])
+        .args(["submit", &address, "hello.greeting:greet('gpu')", "--capabilities", "gpu=1"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("submit");
     let mut nine = Command::new(SCALER)
-        .args(["submit", &address, "hello:greet('nine')", "--capabilities", "cpu=9"])
+        .args(["submit", &address, "hello.greeting:greet('nine')", "--capabilities", "cpu=9"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("submit");
     for _ in 0..5 {
-        let out = stack.submit("hello:greet('x')", &["--capabilities", "cpu=8,linux"]);
+        let out = stack.submit("hello.greeting:greet('x')", &["--capabilities", "cpu=8,linux"]);
         assert!(out.status.success(), "{}", text(&out.stderr));
     }
     assert!(gpu.try_wait().expect("wait").is_none(), "no worker has a gpu yet");
@@ -144,7 +144,7 @@ fn large_values_pass_byte_for_byte_and_not_through_the_scheduler() {
     let stack = Stack::new(2, &[], &[&guest("tests/guests/behaviour")]);
     let size = 20_000_000;
     for round in 0..4 {
-        let out = stack.submit(&format!("behaviour.work:bytes({size}, {round})"), &["--output", "raw"]);
+        let out = stack.submit(&format!("behaviour.work:counting_bytes({size}, {round})"), &["--output", "raw"]);
         assert!(out.status.success(), "{}", text(&out.stderr));
         assert_eq!(out.stdout.len(), size);
         assert!(out.stdout.iter().enumerate().all(|(index, byte)| *byte == (index as u64 + round) as u8));
@@ -181,14 +181,14 @@ fn child_of(pid: u32) -> u32 {
 fn map_gives_results_in_order_from_every_kind_of_input() {
     let stack = Stack::new(2, &[], &[&guest("examples/hello/guest"), &guest("tests/guests/behaviour")]);
     let address = stack.address();
-    let out = scaler(&["map", &address, "behaviour.work:add_one", "--range", "0..2000"]);
+    let out = scaler(&["map", &address, "behaviour.work:add", "--range", "0..2000"]);
     assert!(out.status.success(), "{}", text(&out.stderr));
     let numbers: Vec<u64> = text(&out.stdout).lines().map(|line| line.parse().expect("number")).collect();
     assert_eq!(numbers, (1..=2000).collect::<Vec<_>>());
 
     let lines = stack.dir.path().join("lines.txt");
     fs::write(&lines, "ann\nbob\n\n").expect("lines");
-    let out = scaler(&["map", &address, "hello:greet", "--each-line", &lines.to_string_lossy()]);
+    let out = scaler(&["map", &address, "hello.greeting:greet", "--each-line", &lines.to_string_lossy()]);
     let greetings: Vec<String> = text(&out.stdout).lines().map(|line| serde_json::from_str(line).expect("string")).collect();
     assert_eq!(greetings.len(), 3, "{} {}", text(&out.stdout), text(&out.stderr));
     assert!(greetings[0].contains("ann") && greetings[1].contains("bob"));
@@ -209,7 +209,7 @@ fn map_gives_results_in_order_from_every_kind_of_input() {
 fn the_first_failure_of_a_map_is_named_and_cancels_the_rest() {
     let stack = Stack::new(1, &[], &[&guest("tests/guests/behaviour")]);
     let mut child = Command::new(SCALER)
-        .args(["map", &stack.address(), "behaviour.work:fail_at_seven"])
+        .args(["map", &stack.address(), "behaviour.failures:check"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -219,8 +219,8 @@ fn the_first_failure_of_a_map_is_named_and_cancels_the_rest() {
     let _ = child.stdin.take().expect("stdin").write_all(input.as_bytes());
     let out = child.wait_with_output().expect("output");
     assert_eq!(out.status.code(), Some(1));
-    assert!(text(&out.stderr).contains('7'), "{}", text(&out.stderr));
-    assert_eq!(text(&out.stdout).lines().count(), 7, "{}", text(&out.stdout));
+    assert!(text(&out.stderr).contains("element 10 "), "{}", text(&out.stderr));
+    assert_eq!(text(&out.stdout).lines().count(), 10, "{}", text(&out.stdout));
     wait_for("nothing left", LONG, || {
         let status = stack.status();
         let left: u64 = ["waiting", "assigned", "running", "canceling"].iter().filter_map(|state| status["tasks"][state].as_u64()).sum();
@@ -232,39 +232,39 @@ fn the_first_failure_of_a_map_is_named_and_cancels_the_rest() {
 fn a_client_brings_its_own_module() {
     let stack = Stack::new(1, &[], &[]);
     let module = guest("examples/hello/guest");
-    let out = stack.submit("hello:greet('mine')", &["--module", &module.to_string_lossy()]);
+    let out = stack.submit("hello.greeting:greet('mine')", &["--module", &module.to_string_lossy()]);
     assert!(out.status.success(), "{}", text(&out.stderr));
     assert!(text(&out.stdout).contains("mine"));
     // It is private to that session.
-    let out = stack.submit("hello:greet('mine')", &[]);
+    let out = stack.submit("hello.greeting:greet('mine')", &[]);
     assert_eq!(out.status.code(), Some(2), "{}", text(&out.stderr));
 }
 
 #[test]
 fn a_module_that_is_added_or_replaced_is_announced_again() {
     let stack = Stack::new(1, &[], &[]);
-    let out = stack.submit("hello:greet('x')", &[]);
+    let out = stack.submit("hello.greeting:greet('x')", &[]);
     assert_eq!(out.status.code(), Some(2), "{}", text(&out.stderr));
     install(stack.dir.path(), &[&guest("examples/hello/guest")]);
-    wait_for("the new module", LONG, || stack.submit("hello:greet('x')", &[]).status.success().then_some(()));
+    wait_for("the new module", LONG, || stack.submit("hello.greeting:greet('x')", &[]).status.success().then_some(()));
 }
 
 #[test]
 fn mistakes_in_a_call_end_with_2_and_say_what_there_is() {
     let stack = Stack::new(1, &[], &[&guest("examples/hello/guest")]);
     for (call, part) in [
-        ("hello:greet(", "column"),
-        ("helo:greet('x')", "hello"),
-        ("hello:gret('x')", "greet"),
-        ("hello:greet(1)", "name"),
-        ("hello:greet('x', nme='y')", "nme"),
+        ("hello.greeting:greet(", "column"),
+        ("helo.greeting:greet('x')", "hello"),
+        ("hello.greeting:gret('x')", "greet"),
+        ("hello.greeting:greet(1)", "name"),
+        ("hello.greeting:greet('x', nme='y')", "nme"),
     ] {
         let out = stack.submit(call, &[]);
         assert_eq!(out.status.code(), Some(2), "{call}: {}", text(&out.stderr));
         assert!(text(&out.stderr).contains(part), "{call}: `{part}` in {}", text(&out.stderr));
         assert!(out.stdout.is_empty());
     }
-    let out = scaler(&["submit", "tcp://127.0.0.1:9", "hello:greet('x')", "--connect-timeout-seconds", "1"]);
+    let out = scaler(&["submit", "tcp://127.0.0.1:9", "hello.greeting:greet('x')", "--connect-timeout-seconds", "1"]);
     assert_eq!(out.status.code(), Some(3), "{}", text(&out.stderr));
 }
 
@@ -274,7 +274,7 @@ fn protected_refuses_shutdown_and_unprotected_ends_everything() {
     let out = scaler(&["shutdown", &stack.address()]);
     assert_eq!(out.status.code(), Some(1));
     assert!(text(&out.stderr).contains("protected"), "{}", text(&out.stderr));
-    stack.value("hello:greet('still here')");
+    stack.value("hello.greeting:greet('still here')");
 
     let mut open = Stack::scheduler(&["-p", "False"], &[]);
     open.add_cluster(1, &[]);
@@ -296,14 +296,14 @@ fn run_needs_no_cluster_and_uses_the_same_sandbox() {
         args.extend_from_slice(more);
         scaler(&args)
     };
-    let out = run("hello:greet('run')", &[]);
+    let out = run("hello.greeting:greet('run')", &[]);
     assert!(out.status.success() && text(&out.stdout).contains("run"), "{}", text(&out.stderr));
-    let out = run("hello:greet('run')", &["--output", "raw"]);
+    let out = run("hello.greeting:greet('run')", &["--output", "raw"]);
     assert!(!text(&out.stdout).starts_with('"'), "{}", text(&out.stdout));
-    let out = run("behaviour.work:panics('out of luck')", &[]);
+    let out = run("behaviour.failures:panic('out of luck')", &[]);
     assert_eq!(out.status.code(), Some(1));
     assert!(text(&out.stderr).contains("out of luck"), "{}", text(&out.stderr));
-    assert_eq!(run("hello:nothing()", &[]).status.code(), Some(2));
+    assert_eq!(run("hello.greeting:nothing()", &[]).status.code(), Some(2));
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn up_starts_the_whole_stack_and_stops_it() {
         .to_owned();
     wait_for("a worker", LONG, || {
         assert!(up.exited().is_none(), "{}", up.log());
-        let out = scaler(&["submit", &address, "hello:greet('up')", "--connect-timeout-seconds", "1"]);
+        let out = scaler(&["submit", &address, "hello.greeting:greet('up')", "--connect-timeout-seconds", "1"]);
         out.status.success().then_some(())
     });
     let pids: Vec<u32> = status_of(&address)["workers"].as_array().expect("workers").iter().filter_map(|w| w["pid"].as_u64()).map(|pid| pid as u32).collect();

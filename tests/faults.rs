@@ -16,7 +16,7 @@ const TASKS: u64 = 2_000;
 /// Submits 2,000 tasks of 10 ms and runs `disturb` meanwhile; every result must arrive once.
 fn disturbed(stack: &mut Stack, mut disturb: impl FnMut(&mut Stack, u64)) -> Duration {
     let client = Client::connect(&stack.address()).expect("connect");
-    let function = client.function("patience:sleep_ms").expect("function");
+    let function = client.function("wasi.system:nap").expect("function");
     let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
     let mut futures = Vec::new();
     for number in 0..TASKS {
@@ -37,7 +37,7 @@ fn disturbed(stack: &mut Stack, mut disturb: impl FnMut(&mut Stack, u64)) -> Dur
 
 #[test]
 fn killed_processors_cost_only_the_task_that_ran() {
-    let mut stack = Stack::new(4, &[], &[&guest("tests/guests/patience")]);
+    let mut stack = Stack::new(4, &[], &[&guest("tests/guests/wasi")]);
     let mut killed = 0;
     disturbed(&mut stack, |stack, count| {
         if count % 400 == 150 {
@@ -60,7 +60,7 @@ fn killed_processors_cost_only_the_task_that_ran() {
 
 #[test]
 fn a_killed_cluster_loses_nothing() {
-    let mut stack = Stack::new(3, &[], &[&guest("tests/guests/patience")]);
+    let mut stack = Stack::new(3, &[], &[&guest("tests/guests/wasi")]);
     stack.add_cluster(3, &[]);
     let pids = stack.clusters[0].ready["processor_pids"].as_array().expect("pids").clone();
     let took = disturbed(&mut stack, |stack, count| {
@@ -77,7 +77,7 @@ fn a_killed_cluster_loses_nothing() {
 
 #[test]
 fn a_frozen_cluster_is_noticed_within_seconds() {
-    let mut stack = Stack::new(2, &[], &[&guest("tests/guests/patience")]);
+    let mut stack = Stack::new(2, &[], &[&guest("tests/guests/wasi")]);
     stack.add_cluster(2, &[]);
     let started = Instant::now();
     let took = disturbed(&mut stack, |stack, count| {
@@ -93,9 +93,9 @@ fn a_frozen_cluster_is_noticed_within_seconds() {
 
 #[test]
 fn a_task_that_kills_its_processor_fails_after_max_attempts_and_harms_nobody() {
-    let stack = Stack::new(1, &[], &[&guest("tests/guests/patience")]);
+    let stack = Stack::new(1, &[], &[&guest("tests/guests/wasi")]);
     let client = Client::connect(&stack.address()).expect("connect");
-    let sleep = client.function("patience:sleep_ms").expect("function");
+    let sleep = client.function("wasi.system:nap").expect("function");
     let mut long = client.submit(&sleep, (60_000u64, 1u64)).expect("submit");
     let others: Vec<_> = (0..20u64).map(|number| client.submit(&sleep, (1u64, number)).expect("submit")).collect();
     for attempt in 0..3 {
@@ -117,7 +117,7 @@ fn a_task_that_kills_its_processor_fails_after_max_attempts_and_harms_nobody() {
 
 #[test]
 fn a_cluster_that_is_asked_to_stop_hands_its_work_over() {
-    let mut stack = Stack::new(2, &[], &[&guest("tests/guests/patience")]);
+    let mut stack = Stack::new(2, &[], &[&guest("tests/guests/wasi")]);
     stack.add_cluster(2, &[]);
     disturbed(&mut stack, |stack, count| {
         if count == 200 {
@@ -130,9 +130,9 @@ fn a_cluster_that_is_asked_to_stop_hands_its_work_over() {
 
 #[test]
 fn a_scheduler_that_is_asked_to_stop_says_what_it_aborts_and_frees_its_ports() {
-    let mut stack = Stack::new(1, &[], &[&guest("tests/guests/patience")]);
+    let mut stack = Stack::new(1, &[], &[&guest("tests/guests/wasi")]);
     let client = Client::connect(&stack.address()).expect("connect");
-    let sleep = client.function("patience:sleep_ms").expect("function");
+    let sleep = client.function("wasi.system:nap").expect("function");
     let mut future = client.submit(&sleep, (60_000u64, 1u64)).expect("submit");
     wait_for("the task is accepted", LONG, || (stack.tasks("assigned") + stack.tasks("running") == 1).then_some(()));
     stack.scheduler.signal(Signal::TERM);
@@ -155,7 +155,7 @@ fn a_cluster_without_a_scheduler_ends_with_5() {
 
 #[test]
 fn a_restarted_scheduler_is_found_again_by_clusters() {
-    let mut stack = Stack::new(1, &[], &[&guest("tests/guests/patience")]);
+    let mut stack = Stack::new(1, &[], &[&guest("tests/guests/wasi")]);
     let addresses: Vec<String> =
         ["scheduler_address", "object_storage_address", "monitor_address"].iter().map(|key| stack.scheduler.address(key)).collect();
     stack.scheduler.kill();
@@ -173,17 +173,17 @@ fn a_restarted_scheduler_is_found_again_by_clusters() {
     stack.scheduler = again;
     stack.scheduler.wait_ready();
     let client = Client::connect(&addresses[0]).expect("connect");
-    let sleep = client.function("patience:sleep_ms").expect("the cluster comes back");
+    let sleep = client.function("wasi.system:nap").expect("the cluster comes back");
     let value: u64 = client.submit(&sleep, (1u64, 7u64)).expect("submit").result().expect("result");
     assert_eq!(value, 7);
 }
 
 #[test]
 fn a_client_that_vanishes_leaves_nothing_behind() {
-    let mut stack = Stack::scheduler(&["-ct", "2"], &[&guest("tests/guests/patience")]);
+    let mut stack = Stack::scheduler(&["-ct", "2"], &[&guest("tests/guests/wasi")]);
     stack.add_cluster(1, &[]);
     let mut submit = std::process::Command::new(support::SCALER)
-        .args(["submit", &stack.address(), "patience:sleep_ms(60000, 1)"])
+        .args(["submit", &stack.address(), "wasi.system:nap(60000, 1)"])
         .spawn()
         .expect("submit");
     wait_for("the task runs", LONG, || (stack.tasks("running") == 1).then_some(()));
@@ -194,22 +194,22 @@ fn a_client_that_vanishes_leaves_nothing_behind() {
         let clients = status["clients"].as_array().map_or(0, Vec::len);
         (clients == 0 && status["tasks"]["running"].as_u64().unwrap_or(0) == 0).then_some(())
     });
-    let out = stack.submit("patience:sleep_ms(1, 5)", &[]);
+    let out = stack.submit("wasi.system:nap(1, 5)", &[]);
     assert!(out.status.success(), "{}", text(&out.stderr));
 }
 
 #[test]
 fn cancel_ends_a_running_task_and_frees_its_worker() {
-    let stack = Stack::new(1, &[], &[&guest("tests/guests/patience"), &guest("tests/guests/behaviour")]);
+    let stack = Stack::new(1, &[], &[&guest("tests/guests/wasi"), &guest("tests/guests/behaviour")]);
     let client = Client::connect(&stack.address()).expect("connect");
-    let spin = client.function("behaviour.work:spin").expect("function");
+    let spin = client.function("behaviour.hostile:spin_forever").expect("function");
     let mut running = client.submit(&spin, ()).expect("submit");
     wait_for("it runs", LONG, || (stack.tasks("running") == 1).then_some(()));
     let mut queued = client.submit_with(&spin, (), &SubmitOptions::default()).expect("submit");
     assert!(queued.cancel(), "a queued task is canceled at once");
     assert!(running.cancel(), "a spin loop is stopped");
     assert!(running.cancelled() && queued.cancelled());
-    let sleep = client.function("patience:sleep_ms").expect("function");
+    let sleep = client.function("wasi.system:nap").expect("function");
     let mut results = client.map(&sleep, (0..10u64).map(|number| (1u64, number)), MapOptions::default());
     let mut count = 0;
     while let Some(value) = results.next_as::<u64>() {

@@ -18,12 +18,12 @@ fn limits_end_a_task_and_the_worker_goes_on() {
     let next = || assert_eq!(stack.value("behaviour.work:add(1, 2)"), json!(3));
     next();
     for (call, expected) in [
-        ("behaviour.work:spin()", "time"),
-        ("behaviour.work:allocate_without_end()", "memory"),
-        ("behaviour.work:recurse_without_end(0)", "stack"),
-        ("behaviour.work:panics('out of luck')", "out of luck"),
-        ("behaviour.work:fails('no such thing')", "no such thing"),
-        ("behaviour.work:unreachable()", "unreachable"),
+        ("behaviour.hostile:spin_forever()", "time"),
+        ("behaviour.hostile:allocate_forever()", "memory"),
+        ("behaviour.hostile:recurse_forever()", "stack"),
+        ("behaviour.failures:panic('out of luck')", "out of luck"),
+        ("behaviour.failures:error('no such thing')", "no such thing"),
+        ("behaviour.failures:trap()", "unreachable"),
     ] {
         let started = Instant::now();
         let error = stack.failure(call, &[]).to_lowercase();
@@ -39,7 +39,7 @@ fn limits_end_a_task_and_the_worker_goes_on() {
 fn a_fill_that_no_epoch_can_stop_is_ended_by_a_kill() {
     let stack = Stack::new(1, &["--task-timeout-seconds", "1", "--task-memory-limit-bytes", "4294967296"], &[&guest("tests/guests/behaviour")]);
     let started = Instant::now();
-    let error = stack.failure("behaviour.work:fill_huge()", &[]);
+    let error = stack.failure("behaviour.hostile:fill_forever(2000)", &[]);
     assert!(error.to_lowercase().contains("time"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(10), "took {:?}", started.elapsed());
     assert_eq!(stack.value("behaviour.work:add(1, 2)"), json!(3));
@@ -48,7 +48,7 @@ fn a_fill_that_no_epoch_can_stop_is_ended_by_a_kill() {
 #[test]
 fn a_timeout_of_the_task_itself_counts_too() {
     let stack = Stack::new(1, &[], &[&guest("tests/guests/behaviour")]);
-    let error = stack.failure("behaviour.work:spin()", &["--timeout-seconds", "1"]);
+    let error = stack.failure("behaviour.hostile:spin_forever()", &["--timeout-seconds", "1"]);
     assert!(error.to_lowercase().contains("time"), "{error}");
 }
 
@@ -56,9 +56,9 @@ fn a_timeout_of_the_task_itself_counts_too() {
 fn a_guest_sees_only_what_was_granted() {
     let modules = [&*guest("tests/guests/wasi")];
     let stack = Stack::new(1, &[], &modules);
-    let error = stack.failure("wasi:read_file('/etc/passwd')", &[]);
+    let error = stack.failure("wasi.files:read('/etc/passwd')", &[]);
     assert!(!error.contains("root:"), "{error}");
-    assert_eq!(stack.value("wasi:environment()"), json!([]));
+    assert_eq!(stack.value("wasi.system:variables()"), json!([]));
 
     let mut stack = Stack::scheduler(&[], &modules);
     let (folder, scratch) = (stack.dir.path().join("granted"), stack.dir.path().join("scratch"));
@@ -79,20 +79,20 @@ fn a_guest_sees_only_what_was_granted() {
     )
     .expect("configuration");
     stack.add_cluster(1, &["--config", &config.to_string_lossy()]);
-    assert_eq!(stack.value("wasi:read_file('/data/note.txt')"), json!("granted text"));
-    for call in ["wasi:read_file('/data/escape.txt')", "wasi:read_file('/data/../secret.txt')", "wasi:write_file('/data/new.txt', 'x')"] {
+    assert_eq!(stack.value("wasi.files:read('/data/note.txt')"), json!("granted text"));
+    for call in ["wasi.files:read('/data/escape.txt')", "wasi.files:read('/data/../secret.txt')", "wasi.files:write('/data/new.txt', 'x')"] {
         let error = stack.failure(call, &[]);
         assert!(!error.contains("secret\""), "{call}: {error}");
     }
-    stack.value("wasi:write_file('/scratch/new.txt', 'written')");
+    stack.value("wasi.files:write('/scratch/new.txt', 'written')");
     assert_eq!(fs::read_to_string(scratch.join("new.txt")).expect("written"), "written");
-    assert!(stack.value("wasi:environment()").to_string().contains("STAGE"));
+    assert!(stack.value("wasi.system:variables()").to_string().contains("STAGE"));
 }
 
 #[test]
 fn output_of_a_guest_reaches_the_workers_log_without_escape_sequences() {
     let stack = Stack::new(1, &[], &[&guest("tests/guests/wasi")]);
-    stack.value("wasi:print('one line \\x1b[31mred')");
+    stack.value("wasi.system:print('one line \\x1b[31mred')");
     stack.clusters[0].wait_log("one line");
     assert!(!stack.clusters[0].log().contains('\u{1b}'), "{}", stack.clusters[0].log());
 }
@@ -123,7 +123,7 @@ fn garbage_at_every_port_disturbs_nobody() {
         }
     }
     assert_eq!(stack.value("behaviour.work:add(20, 22)"), json!(42));
-    let big = stack.submit("behaviour.work:bytes(1000000, 0)", &["--output", "raw"]);
+    let big = stack.submit("behaviour.work:counting_bytes(1000000, 0)", &["--output", "raw"]);
     assert_eq!(big.stdout.len(), 1_000_000, "{}", text(&big.stderr));
 }
 
@@ -145,9 +145,9 @@ fn a_file_that_is_no_component_is_named_in_the_log_and_others_go_on() {
 #[test]
 fn a_flood_of_output_is_capped_and_a_huge_result_is_a_limit() {
     let stack = Stack::new(1, &["--task-output-limit-bytes", "1000000"], &[&guest("tests/guests/behaviour"), &guest("tests/guests/wasi")]);
-    let error = stack.failure("behaviour.work:bytes(5000000, 0)", &[]);
+    let error = stack.failure("behaviour.work:counting_bytes(5000000, 0)", &[]);
     assert!(error.contains("output") || error.contains("limit"), "{error}");
-    stack.value("wasi:print_many(200000)");
+    stack.failure("wasi.system:print_forever()", &["--timeout-seconds", "1"]);
     let size = stack.clusters[0].log().len();
     assert!(size < 4 << 20, "the log holds {size} bytes");
     wait_for("work goes on", LONG, || stack.submit("behaviour.work:add(1, 2)", &[]).status.success().then_some(()));

@@ -4,9 +4,12 @@
 //! the log and turns the outcome into an exit code; nothing else in the project ends the process.
 
 pub mod agent;
+pub mod bench;
+mod carried;
 pub mod cli;
 pub mod compiler;
 pub mod config;
+pub mod demo;
 pub mod exit;
 pub mod guest;
 pub mod logging;
@@ -14,4 +17,5 @@ pub mod processor;
 pub mod ready;
 pub mod scheduler;
 pub mod signals;
+mod stack;
 pub mod storage;

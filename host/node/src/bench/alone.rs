@@ -18,7 +18,7 @@ use scaler_sandbox::{Engine, EngineSettings, Grants, Interrupt, Limits, LogSink,
 use serde::{Deserialize, Serialize};
 
 /// Name of the hidden role.
-pub(crate) const ROLE: &str = "__sandbox_bench";
+pub const ROLE: &str = "__sandbox_bench";
 
 /// What the child found.
 #[derive(Clone, Debug, Serialize, Deserialize)]

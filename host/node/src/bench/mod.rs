@@ -6,7 +6,7 @@
 mod alone;
 mod report;
 
-pub use alone::main as sandbox_main;
+pub use alone::{ROLE as SANDBOX_ROLE, main as sandbox_main};
 
 use std::{
     fs,

@@ -19,7 +19,7 @@ use clap::{Parser, Subcommand};
 
 pub use roles::{cluster, object_storage_server, scheduler};
 
-use crate::{exit, guest};
+use crate::{bench, demo, exit, guest};
 
 /// Runs functions of WebAssembly components as tasks on a cluster, each in a sandbox of its own.
 #[derive(Parser)]
@@ -56,6 +56,10 @@ enum Commands {
     Shutdown(status::ShutdownArgs),
     /// Run object storage, scheduler and cluster together in the foreground
     Up(up::UpArgs),
+    /// Price options on a cluster of your own for half a minute, with pictures
+    Demo(demo::DemoArgs),
+    /// Measure no-op tasks through the real processes, beside the sandbox alone
+    Bench(bench::BenchArgs),
     /// Take calls from clients and place them on clusters (`scaler_scheduler`)
     #[command(disable_help_flag = true)]
     Scheduler(RoleArgs),
@@ -85,6 +89,9 @@ pub fn main() -> ExitCode {
     if first.is_some_and(|first| first == "__storage") {
         return roles::run_storage(arguments.into_iter().skip(1));
     }
+    if first.is_some_and(|first| first == bench::SANDBOX_ROLE) {
+        return bench::sandbox_main(arguments.into_iter().skip(2));
+    }
     match Cli::try_parse_from(arguments) {
         Ok(cli) => run(cli.command),
         Err(error) => {
@@ -112,6 +119,8 @@ fn run(command: Commands) -> ExitCode {
         Commands::Status(arguments) => status::status(&arguments),
         Commands::Shutdown(arguments) => status::shutdown(&arguments),
         Commands::Up(arguments) => up::up(&arguments),
+        Commands::Demo(arguments) => demo::demo(&arguments),
+        Commands::Bench(arguments) => bench::bench(&arguments),
     };
     outcome.unwrap_or_else(|error| output::explain(&error))
 }

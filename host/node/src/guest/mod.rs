@@ -23,6 +23,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Folder of the SDK that this program carries, unpacked into the user's cache.
+pub(crate) fn sdk() -> Result<PathBuf, GuestError> {
+    project::unpack_sdk()
+}
+
+/// The user's cache folder.
+pub(crate) fn cache_folder() -> PathBuf {
+    cache::folder()
+}
+
 /// Arguments of `scaler build`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct BuildArgs {

@@ -93,7 +93,7 @@ wasi = false
 }
 
 /// The SDK in the user's cache: made once for each version, named after its content.
-fn unpack_sdk() -> Result<PathBuf, GuestError> {
+pub(super) fn unpack_sdk() -> Result<PathBuf, GuestError> {
     let files = files(&SDK);
     let mut hasher = blake3::Hasher::new();
     for (path, content) in &files {

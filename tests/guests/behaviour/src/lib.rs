@@ -44,6 +44,16 @@ pub mod work {
         vec![7; length as usize]
     }
 
+    /// Bytes that count up from a first one, so that none can be lost or moved unseen.
+    pub fn counting_bytes(length: u64, first: u64) -> Vec<u8> {
+        (0..length).map(|index| (index + first) as u8).collect()
+    }
+
+    /// The sum of bytes.
+    pub fn sum_bytes(bytes: Vec<u8>) -> u64 {
+        bytes.iter().map(|byte| u64::from(*byte)).sum()
+    }
+
     /// How many bytes arrived.
     pub fn length(bytes: Vec<u8>) -> u64 {
         bytes.len() as u64

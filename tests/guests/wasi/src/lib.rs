@@ -79,6 +79,12 @@ pub mod system {
         started.elapsed().as_secs_f64() * 1000.0
     }
 
+    /// Sleeps, then gives the value back.
+    pub fn nap(milliseconds: u64, value: u64) -> u64 {
+        thread::sleep(Duration::from_millis(milliseconds));
+        value
+    }
+
     /// Keeps the processor busy, and says for how many milliseconds.
     pub fn work(milliseconds: u64) -> f64 {
         let started = Instant::now();
