@@ -123,7 +123,7 @@ fn round_trips(client: &Client, function: &Function, count: u64) -> Result<Vec<f
 /// Sends `count` calls through one pipe and takes every result; gives the seconds.
 fn throughput(client: &Client, function: &Function, count: u64) -> Result<f64> {
     let bound = function.bind(())?;
-    let (mut sender, mut receiver) = client.pipe(function, MapOptions::new());
+    let (mut sender, mut receiver) = client.pipe(MapOptions::new());
     let started = Instant::now();
     let feeder = thread::Builder::new().name("feeder".to_owned()).spawn(move || {
         for _ in 0..count {

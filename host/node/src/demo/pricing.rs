@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use indicatif::ProgressBar;
-use scaler_client::{TaskStats, blocking::{Client, TaskFuture}};
+use scaler_client::blocking::{Client, TaskFuture};
 use serde::Deserialize;
 
 use super::{plots, progress_bar};
@@ -81,7 +81,7 @@ pub(super) fn run(client: &Client, meanwhile: &mut dyn FnMut(Progress<'_>) -> Re
     for (done, (row, column, mut future)) in surface.into_iter().enumerate() {
         let estimate: Estimate = future.result_timeout(Duration::from_secs(60)).with_context(|| format!("task {done}"))?;
         prices[row][column] += estimate.price / SEEDS as f64;
-        starts.extend(future.stats().map(|stats: TaskStats| stats.start_us));
+        starts.extend(future.stats().map(|stats| stats.start_us));
         bar.inc(1);
         meanwhile(Progress { done: done as u64 + 1, total, bar: &bar })?;
     }
