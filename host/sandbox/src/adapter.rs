@@ -5,10 +5,31 @@
 
 use std::collections::HashMap;
 
-use wasmparser::{ExternalKind, KnownCustom, Name, Operator, Parser, Payload};
+use wasmparser::{ExternalKind, Operator, Parser, Payload};
 
-/// What the component encoder calls the adapter.
-const ADAPTER: &str = "wit-component:adapter:wasi_snapshot_preview1";
+/// Functions of WASI preview 1. The adapter is the one module of a component that exports such names (it has no name
+/// that survives every encoder); of these, each adapter keeps what its guest uses.
+const PREVIEW1: &[&str] = &[
+    "args_get",
+    "args_sizes_get",
+    "clock_res_get",
+    "clock_time_get",
+    "environ_get",
+    "environ_sizes_get",
+    "fd_close",
+    "fd_fdstat_get",
+    "fd_filestat_get",
+    "fd_prestat_get",
+    "fd_read",
+    "fd_seek",
+    "fd_write",
+    "path_filestat_get",
+    "path_open",
+    "poll_oneoff",
+    "proc_exit",
+    "random_get",
+    "sched_yield",
+];
 
 /// What the instrumentation calls the globals that it exports.
 const GLOBAL: &str = "__wizer_global_";
@@ -72,20 +93,13 @@ fn modules(component: &[u8]) -> Vec<Module> {
             Payload::ExportSection(section) => {
                 let Some(module) = modules.last_mut() else { continue };
                 for export in section.into_iter().flatten() {
+                    module.is_adapter |= export.kind == ExternalKind::Func && PREVIEW1.contains(&export.name);
                     if export.kind == ExternalKind::Global && export.name.starts_with(GLOBAL) {
                         let defined = (export.index as usize).checked_sub(imported);
                         module.globals.push(defined.and_then(|index| initials.get(index).copied().flatten()));
                     } else if export.kind == ExternalKind::Memory && export.name.starts_with(MEMORY) {
                         module.memories += 1;
                     }
-                }
-            }
-            Payload::CustomSection(section) => {
-                if let KnownCustom::Name(names) = section.as_known()
-                    && let Some(module) = modules.last_mut()
-                {
-                    let is_adapter = |name| matches!(name, Name::Module { name, .. } if name == ADAPTER);
-                    module.is_adapter |= names.into_iter().flatten().any(is_adapter);
                 }
             }
             _ => {}
