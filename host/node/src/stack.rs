@@ -80,6 +80,12 @@ impl Server {
         Ok(address.with_context(|| format!("the ready line of the {} has no {key}", self.role))?.to_owned())
     }
 
+    /// The process ids of a cluster's processors when it became ready.
+    pub(crate) fn processors(&self) -> Vec<u32> {
+        let pids = self.ready.get("processor_pids").and_then(Value::as_array);
+        pids.into_iter().flatten().filter_map(Value::as_u64).filter_map(|pid| u32::try_from(pid).ok()).collect()
+    }
+
     /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

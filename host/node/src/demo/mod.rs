@@ -87,8 +87,9 @@ fn disturb(stack: &mut Stack, client: &Client, progress: pricing::Progress<'_>) 
     let third = progress.total / 3;
     if progress.done == third {
         let view = client.status()?;
-        let victim = view.workers.iter().find(|worker| worker.pid != 0 && worker.running > 0);
-        if let Some(worker) = victim.or_else(|| view.workers.iter().find(|worker| worker.pid != 0)) {
+        // One of the first cluster: the second is not there any more when its processors could be counted.
+        let survivors = stack.clusters[0].processors();
+        if let Some(worker) = view.workers.iter().find(|worker| survivors.contains(&worker.pid)) {
             let pid = Pid::from_raw(worker.pid.cast_signed()).context("a worker without a process")?;
             kill_process(pid, Signal::KILL).context("cannot kill a processor")?;
             progress.bar.println(format!("   kill -9 {}: the processor of worker {}, amid its task", worker.pid, worker.name));

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{plots, progress_bar};
 
 /// Paths that one task simulates.
-pub(super) const PATHS: u32 = 8_000;
+pub(super) const PATHS: u32 = 20_000;
 /// Tasks for each point of the surface, each with a seed of its own.
 const SEEDS: u64 = 3;
 const STRIKES: u32 = 33;
