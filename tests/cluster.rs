@@ -22,7 +22,8 @@ fn seed_file(dir: &std::path::Path) -> String {
         .iter()
         .map(|listener| listener.local_addr().expect("address").port())
         .collect();
-    let example = fs::read_to_string(support::root().join("examples/example_config.toml")).expect("example_config.toml");
+    let example =
+        fs::read_to_string(support::root().join("examples/example_config.toml")).expect("example_config.toml");
     let text = example
         .replace("6378", &ports[0].to_string())
         .replace("6379", &ports[1].to_string())
@@ -72,7 +73,8 @@ fn status_of(address: &str) -> Value {
 fn a_preload_is_seen_by_every_worker_and_no_task_changes_it() {
     let stack = Stack::new(4, &["--preload", PRELOAD], &[&guest("examples/preload/guest")]);
     let log = stack.clusters[0].log();
-    let line = log.lines().find(|line| line.contains("preloading")).unwrap_or_else(|| panic!("no preload line:\n{log}"));
+    let line =
+        log.lines().find(|line| line.contains("preloading")).unwrap_or_else(|| panic!("no preload line:\n{log}"));
     for part in ["preload.init", "configure", "production", "debug"] {
         assert!(line.contains(part), "{part} in {line}");
     }
@@ -154,8 +156,11 @@ fn large_values_pass_byte_for_byte_and_not_through_the_scheduler() {
     let function = client.function("behaviour.work:sum_bytes").expect("function");
     let bytes: Vec<u8> = (0..size).map(|index| index as u8).collect();
     let expected: u64 = bytes.iter().map(|byte| u64::from(*byte)).sum();
-    let sum: u64 =
-        client.submit(&function, scaler_client::Arguments::new().arg(scaler_client::Value::Bytes(bytes))).expect("submit").result().expect("sum");
+    let sum: u64 = client
+        .submit(&function, scaler_client::Arguments::new().arg(scaler_client::Value::Bytes(bytes)))
+        .expect("submit")
+        .result()
+        .expect("sum");
     assert_eq!(sum, expected);
     client.disconnect();
     let peak = stack.scheduler.peak_rss_bytes();
@@ -171,7 +176,12 @@ fn child_of(pid: u32) -> u32 {
         // The child was started by another thread.
         for entry in fs::read_dir(format!("/proc/{pid}/task")).expect("threads").flatten() {
             let path = entry.path().join("children");
-            all.extend(fs::read_to_string(path).unwrap_or_default().split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+            all.extend(
+                fs::read_to_string(path)
+                    .unwrap_or_default()
+                    .split_whitespace()
+                    .filter_map(|child| child.parse::<u32>().ok()),
+            );
         }
     }
     *all.first().unwrap_or_else(|| panic!("process {pid} has no child"))
@@ -189,7 +199,8 @@ fn map_gives_results_in_order_from_every_kind_of_input() {
     let lines = stack.dir.path().join("lines.txt");
     fs::write(&lines, "ann\nbob\n\n").expect("lines");
     let out = scaler(&["map", &address, "hello.greeting:greet", "--each-line", &lines.to_string_lossy()]);
-    let greetings: Vec<String> = text(&out.stdout).lines().map(|line| serde_json::from_str(line).expect("string")).collect();
+    let greetings: Vec<String> =
+        text(&out.stdout).lines().map(|line| serde_json::from_str(line).expect("string")).collect();
     assert_eq!(greetings.len(), 3, "{} {}", text(&out.stdout), text(&out.stderr));
     assert!(greetings[0].contains("ann") && greetings[1].contains("bob"));
 
@@ -223,7 +234,10 @@ fn the_first_failure_of_a_map_is_named_and_cancels_the_rest() {
     assert_eq!(text(&out.stdout).lines().count(), 10, "{}", text(&out.stdout));
     wait_for("nothing left", LONG, || {
         let status = stack.status();
-        let left: u64 = ["waiting", "assigned", "running", "canceling"].iter().filter_map(|state| status["tasks"][state].as_u64()).sum();
+        let left: u64 = ["waiting", "assigned", "running", "canceling"]
+            .iter()
+            .filter_map(|state| status["tasks"][state].as_u64())
+            .sum();
         (left == 0).then_some(())
     });
 }
@@ -323,7 +337,13 @@ fn up_starts_the_whole_stack_and_stops_it() {
         let out = scaler(&["submit", &address, "hello.greeting:greet('up')", "--connect-timeout-seconds", "1"]);
         out.status.success().then_some(())
     });
-    let pids: Vec<u32> = status_of(&address)["workers"].as_array().expect("workers").iter().filter_map(|w| w["pid"].as_u64()).map(|pid| pid as u32).collect();
+    let pids: Vec<u32> = status_of(&address)["workers"]
+        .as_array()
+        .expect("workers")
+        .iter()
+        .filter_map(|w| w["pid"].as_u64())
+        .map(|pid| pid as u32)
+        .collect();
     assert_eq!(pids.len(), 8);
     up.signal(rustix::process::Signal::INT);
     assert_eq!(up.wait_exit(Duration::from_secs(20)), 0, "{}", up.log());

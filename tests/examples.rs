@@ -68,10 +68,8 @@ fn preload_keeps_what_it_set() {
 #[test]
 fn options_are_priced_and_fall_with_the_strike() {
     let out = run("options");
-    let prices: Vec<f64> = out
-        .lines()
-        .filter_map(|line| line.split_once("+-")?.0.rsplit(':').next()?.trim().parse().ok())
-        .collect();
+    let prices: Vec<f64> =
+        out.lines().filter_map(|line| line.split_once("+-")?.0.rsplit(':').next()?.trim().parse().ok()).collect();
     assert_eq!(prices.len(), 5, "{out}");
     assert!(prices.windows(2).all(|pair| pair[0] > pair[1]), "{out}");
     assert!(out.contains("standard error"), "{out}");

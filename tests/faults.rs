@@ -51,7 +51,12 @@ fn killed_processors_cost_only_the_task_that_ran() {
     assert_eq!(killed, 5);
     wait_for("the processors were replaced", LONG, || {
         let status = stack.status();
-        let restarts: u64 = status["workers"].as_array().expect("workers").iter().filter_map(|worker| worker["restarts"].as_u64()).sum();
+        let restarts: u64 = status["workers"]
+            .as_array()
+            .expect("workers")
+            .iter()
+            .filter_map(|worker| worker["restarts"].as_u64())
+            .sum();
         (restarts >= 5).then_some(())
     });
     assert_eq!(stack.tasks("failed"), 0);
@@ -149,15 +154,22 @@ fn a_scheduler_that_is_asked_to_stop_says_what_it_aborts_and_frees_its_ports() {
 #[test]
 fn a_cluster_without_a_scheduler_ends_with_5() {
     let dir = tempfile::tempdir().expect("folder");
-    let mut cluster = Process::spawn("cluster", dir.path(), env!("CARGO_BIN_EXE_scaler_cluster"), &["tcp://127.0.0.1:9", "-n", "1", "-ds", "1"]);
+    let mut cluster = Process::spawn(
+        "cluster",
+        dir.path(),
+        env!("CARGO_BIN_EXE_scaler_cluster"),
+        &["tcp://127.0.0.1:9", "-n", "1", "-ds", "1"],
+    );
     assert_eq!(cluster.wait_exit(LONG), 5, "{}", cluster.log());
 }
 
 #[test]
 fn a_restarted_scheduler_is_found_again_by_clusters() {
     let mut stack = Stack::new(1, &[], &[&guest("tests/guests/wasi")]);
-    let addresses: Vec<String> =
-        ["scheduler_address", "object_storage_address", "monitor_address"].iter().map(|key| stack.scheduler.address(key)).collect();
+    let addresses: Vec<String> = ["scheduler_address", "object_storage_address", "monitor_address"]
+        .iter()
+        .map(|key| stack.scheduler.address(key))
+        .collect();
     stack.scheduler.kill();
     let args = [addresses[0].as_str(), "--monitor-address", &addresses[2]];
     let again = wait_for("the address is free", LONG, || {

@@ -14,7 +14,11 @@ use support::{LONG, Stack, guest, text, wait_for};
 
 #[test]
 fn limits_end_a_task_and_the_worker_goes_on() {
-    let stack = Stack::new(1, &["--task-timeout-seconds", "1", "--task-memory-limit-bytes", "268435456"], &[&guest("tests/guests/behaviour")]);
+    let stack = Stack::new(
+        1,
+        &["--task-timeout-seconds", "1", "--task-memory-limit-bytes", "268435456"],
+        &[&guest("tests/guests/behaviour")],
+    );
     let next = || assert_eq!(stack.value("behaviour.work:add(1, 2)"), json!(3));
     next();
     for (call, expected) in [
@@ -37,7 +41,11 @@ fn limits_end_a_task_and_the_worker_goes_on() {
 
 #[test]
 fn a_fill_that_no_epoch_can_stop_is_ended_by_a_kill() {
-    let stack = Stack::new(1, &["--task-timeout-seconds", "1", "--task-memory-limit-bytes", "4294967296"], &[&guest("tests/guests/behaviour")]);
+    let stack = Stack::new(
+        1,
+        &["--task-timeout-seconds", "1", "--task-memory-limit-bytes", "4294967296"],
+        &[&guest("tests/guests/behaviour")],
+    );
     let started = Instant::now();
     let error = stack.failure("behaviour.hostile:fill_forever(2000)", &[]);
     assert!(error.to_lowercase().contains("time"), "{error}");
@@ -80,7 +88,11 @@ fn a_guest_sees_only_what_was_granted() {
     .expect("configuration");
     stack.add_cluster(1, &["--config", &config.to_string_lossy()]);
     assert_eq!(stack.value("wasi.files:read('/data/note.txt')"), json!("granted text"));
-    for call in ["wasi.files:read('/data/escape.txt')", "wasi.files:read('/data/../secret.txt')", "wasi.files:write('/data/new.txt', 'x')"] {
+    for call in [
+        "wasi.files:read('/data/escape.txt')",
+        "wasi.files:read('/data/../secret.txt')",
+        "wasi.files:write('/data/new.txt', 'x')",
+    ] {
         let error = stack.failure(call, &[]);
         assert!(!error.contains("secret\""), "{call}: {error}");
     }
@@ -144,7 +156,11 @@ fn a_file_that_is_no_component_is_named_in_the_log_and_others_go_on() {
 
 #[test]
 fn a_flood_of_output_is_capped_and_a_huge_result_is_a_limit() {
-    let stack = Stack::new(1, &["--task-output-limit-bytes", "1000000"], &[&guest("tests/guests/behaviour"), &guest("tests/guests/wasi")]);
+    let stack = Stack::new(
+        1,
+        &["--task-output-limit-bytes", "1000000"],
+        &[&guest("tests/guests/behaviour"), &guest("tests/guests/wasi")],
+    );
     let error = stack.failure("behaviour.work:counting_bytes(5000000, 0)", &[]);
     assert!(error.contains("output") || error.contains("limit"), "{error}");
     stack.failure("wasi.system:print_forever()", &["--timeout-seconds", "1"]);

@@ -189,8 +189,7 @@ impl Stack {
         install(dir.path(), modules);
         let mut all = vec!["tcp://127.0.0.1:0"];
         all.extend_from_slice(args);
-        let scheduler =
-            Process::start("scheduler", dir.path(), env!("CARGO_BIN_EXE_scaler_scheduler"), &all);
+        let scheduler = Process::start("scheduler", dir.path(), env!("CARGO_BIN_EXE_scaler_scheduler"), &all);
         Self { dir, scheduler, clusters: Vec::new() }
     }
 
@@ -227,7 +226,12 @@ impl Stack {
     pub fn processor_pids(&self) -> Vec<u32> {
         let status = self.status();
         let workers = status["workers"].as_array().expect("workers");
-        workers.iter().filter_map(|worker| worker["pid"].as_u64()).filter(|pid| *pid > 0).map(|pid| pid as u32).collect()
+        workers
+            .iter()
+            .filter_map(|worker| worker["pid"].as_u64())
+            .filter(|pid| *pid > 0)
+            .map(|pid| pid as u32)
+            .collect()
     }
 
     /// `scaler status --json`.
@@ -317,6 +321,8 @@ pub fn guest(path: &str) -> PathBuf {
 /// Reads a whole file.
 pub fn read(path: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
-    File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    File::open(path)
+        .and_then(|mut file| file.read_to_end(&mut bytes))
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     bytes
 }

@@ -147,7 +147,8 @@ pub(crate) fn cpu_time(pid: u32) -> Duration {
 /// Highest resident memory of a process so far.
 pub(crate) fn peak_rss_bytes(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
 }
 
@@ -156,7 +157,10 @@ pub(crate) fn free_ports() -> Result<[u16; 3]> {
     let listeners = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0"));
     let mut ports = [0; 3];
     for (port, listener) in ports.iter_mut().zip(listeners) {
-        *port = listener.and_then(|listener| listener.local_addr()).context("no free port on the loopback interface")?.port();
+        *port = listener
+            .and_then(|listener| listener.local_addr())
+            .context("no free port on the loopback interface")?
+            .port();
     }
     Ok(ports)
 }

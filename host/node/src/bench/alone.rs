@@ -14,7 +14,9 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use scaler_module::Module;
-use scaler_sandbox::{Engine, EngineSettings, Grants, Interrupt, Limits, LogSink, LogSource, Program, Task, compile, run};
+use scaler_sandbox::{
+    Engine, EngineSettings, Grants, Interrupt, Limits, LogSink, LogSource, Program, Task, compile, run,
+};
 use serde::{Deserialize, Serialize};
 
 /// Name of the hidden role.
@@ -64,10 +66,12 @@ fn child(arguments: &mut impl Iterator<Item = OsString>) -> Result<()> {
     let (Some(module), Some(tasks)) = (arguments.next().map(PathBuf::from), arguments.next()) else {
         bail!("{ROLE} needs a component and a number of tasks");
     };
-    let tasks: u64 = tasks.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| anyhow!("not a number of tasks"))?;
+    let tasks: u64 =
+        tasks.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| anyhow!("not a number of tasks"))?;
     let bytes = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
     let read = Module::read(&bytes)?;
-    let function = read.functions.iter().find(|function| function.name == "noop").context("the guest has no function noop")?;
+    let function =
+        read.functions.iter().find(|function| function.name == "noop").context("the guest has no function noop")?;
     let artifact = tempfile::NamedTempFile::new()?;
     fs::write(artifact.path(), compile(&bytes)?)?;
     let engine = Engine::new(&EngineSettings::default())?;

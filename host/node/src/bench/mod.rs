@@ -18,10 +18,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use scaler_client::{
-    Function, MapOptions,
-    blocking::Client,
-};
+use scaler_client::{Function, MapOptions, blocking::Client};
 
 use crate::{
     carried,

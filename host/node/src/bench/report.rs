@@ -57,11 +57,31 @@ impl Report {
             writeln!(out)?;
             return Ok(());
         }
-        writeln!(out, "{:>10.0} tasks/s   no-op tasks through client, scheduler, agent and {} processors", self.tasks_per_second, self.workers)?;
-        writeln!(out, "{:>10.0} tasks/s   the same calls in one process, sandbox alone ({})", self.sandbox_tasks_per_second, self.sandbox)?;
-        writeln!(out, "{:>10.2}           cluster / sandbox alone", self.tasks_per_second / self.sandbox_tasks_per_second)?;
-        writeln!(out, "{:>10.0} us        round trip of one task, median ({:.0} us at the 99th percentile)", self.round_trip_p50_us, self.round_trip_p99_us)?;
-        writeln!(out, "{:>10.1} MiB       peak memory of the scheduler", self.scheduler_peak_rss_bytes as f64 / f64::from(1 << 20))?;
+        writeln!(
+            out,
+            "{:>10.0} tasks/s   no-op tasks through client, scheduler, agent and {} processors",
+            self.tasks_per_second, self.workers
+        )?;
+        writeln!(
+            out,
+            "{:>10.0} tasks/s   the same calls in one process, sandbox alone ({})",
+            self.sandbox_tasks_per_second, self.sandbox
+        )?;
+        writeln!(
+            out,
+            "{:>10.2}           cluster / sandbox alone",
+            self.tasks_per_second / self.sandbox_tasks_per_second
+        )?;
+        writeln!(
+            out,
+            "{:>10.0} us        round trip of one task, median ({:.0} us at the 99th percentile)",
+            self.round_trip_p50_us, self.round_trip_p99_us
+        )?;
+        writeln!(
+            out,
+            "{:>10.1} MiB       peak memory of the scheduler",
+            self.scheduler_peak_rss_bytes as f64 / f64::from(1 << 20)
+        )?;
         let total: f64 = self.cpu_us_per_task.iter().map(|cost| cost.cpu_us).sum();
         writeln!(out, "\nwhere the CPU time of a task goes ({total:.1} us in all):")?;
         for cost in &self.cpu_us_per_task {

@@ -79,7 +79,11 @@ fn build_guests(folder: &Path) -> Result<()> {
     let output = folder.join("modules/options.wasm");
     let built = guest::build(&BuildArgs { path: source, output: Some(output) }, &mut std::io::stderr())?;
     let size = plots::thousands(built.size_bytes as f64);
-    say(&format!("   options.wasm: {size} bytes, {} functions, {:.1} s", built.functions.len(), built.elapsed.as_secs_f64()))
+    say(&format!(
+        "   options.wasm: {size} bytes, {} functions, {:.1} s",
+        built.functions.len(),
+        built.elapsed.as_secs_f64()
+    ))
 }
 
 /// What happens to the cluster on the way.
@@ -92,14 +96,18 @@ fn disturb(stack: &mut Stack, client: &Client, progress: pricing::Progress<'_>) 
         if let Some(worker) = view.workers.iter().find(|worker| survivors.contains(&worker.pid)) {
             let pid = Pid::from_raw(worker.pid.cast_signed()).context("a worker without a process")?;
             kill_process(pid, Signal::KILL).context("cannot kill a processor")?;
-            progress.bar.println(format!("   kill -9 {}: the processor of worker {}, amid its task", worker.pid, worker.name));
+            progress
+                .bar
+                .println(format!("   kill -9 {}: the processor of worker {}, amid its task", worker.pid, worker.name));
         }
     }
     if progress.done == 2 * third {
         let pid = stack.clusters[1].pid();
         let pid = Pid::from_raw(pid.cast_signed()).context("a cluster without a process")?;
         kill_process(pid, Signal::KILL).context("cannot kill a cluster")?;
-        progress.bar.println(format!("   kill -9 {}: the whole second cluster, with all that it held", pid.as_raw_nonzero()));
+        progress
+            .bar
+            .println(format!("   kill -9 {}: the whole second cluster, with all that it held", pid.as_raw_nonzero()));
     }
     Ok(())
 }
@@ -197,4 +205,3 @@ fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(&here).unwrap_or(path).display().to_string()
 }
-

@@ -113,8 +113,10 @@ pub(super) fn surface(file: &Path, plot: &Surface<'_>) -> Result<()> {
             .x_label_area_size(70)
             .y_label_area_size(110)
             .build_cartesian_2d(0.0..columns as f64, 0.0..rows as f64)?;
-        let strike_at = |x: &f64| plot.strikes.get(*x as usize).map_or_else(String::new, |strike| format!("{strike:.0}"));
-        let days_at = |y: &f64| plot.maturities_months.get(*y as usize).map_or_else(String::new, |days| days.to_string());
+        let strike_at =
+            |x: &f64| plot.strikes.get(*x as usize).map_or_else(String::new, |strike| format!("{strike:.0}"));
+        let days_at =
+            |y: &f64| plot.maturities_months.get(*y as usize).map_or_else(String::new, |days| days.to_string());
         chart
             .configure_mesh()
             .disable_mesh()
@@ -271,14 +273,22 @@ mod tests {
         let lines: Vec<Vec<f64>> = (0..40u32)
             .map(|line| (0..120u32).map(|day| 1000.0 + f64::from(day) * (f64::from(line) - 20.0) * 0.2).collect())
             .collect();
-        paths(&path("paths.png"), &Paths { title: "t".into(), history: &[990.0, 1010.0, 1000.0], paths: &lines }).expect("paths");
-        let prices: Vec<Vec<f64>> = (0..10).map(|row| (0..20).map(|column| f64::from(row * column)).collect()).collect();
+        paths(&path("paths.png"), &Paths { title: "t".into(), history: &[990.0, 1010.0, 1000.0], paths: &lines })
+            .expect("paths");
+        let prices: Vec<Vec<f64>> =
+            (0..10).map(|row| (0..20).map(|column| f64::from(row * column)).collect()).collect();
         let strikes: Vec<f64> = (0..20).map(|step| 900.0 + f64::from(step) * 10.0).collect();
         let maturities_months: Vec<u32> = (1..=10).map(|step| step * 3).collect();
-        surface(&path("surface.png"), &Surface { title: "t".into(), strikes: &strikes, maturities_months: &maturities_months, prices: &prices })
-            .expect("surface");
-        convergence(&path("convergence.png"), &Convergence { title: "t".into(), errors: &[(1e3, 1.0), (1e4, 0.3), (1e5, 0.1)] })
-            .expect("convergence");
+        surface(
+            &path("surface.png"),
+            &Surface { title: "t".into(), strikes: &strikes, maturities_months: &maturities_months, prices: &prices },
+        )
+        .expect("surface");
+        convergence(
+            &path("convergence.png"),
+            &Convergence { title: "t".into(), errors: &[(1e3, 1.0), (1e4, 0.3), (1e5, 0.1)] },
+        )
+        .expect("convergence");
         for name in ["paths.png", "surface.png", "convergence.png"] {
             let bytes = std::fs::read(path(name)).expect("written");
             assert!(bytes.starts_with(b"\x89PNG") && bytes.len() < 200_000, "{name}: {} bytes", bytes.len());

@@ -61,7 +61,8 @@ struct Estimate {
 /// Prices the surface; `meanwhile` is called after each result.
 pub(super) fn run(client: &Client, meanwhile: &mut dyn FnMut(Progress<'_>) -> Result<()>) -> Result<Outcome> {
     let market: Market = client.call("options.pricing:market()")?.result()?;
-    let strikes: Vec<f64> = (0..STRIKES).map(|step| (market.last_close * (0.6 + 0.025 * f64::from(step))).round()).collect();
+    let strikes: Vec<f64> =
+        (0..STRIKES).map(|step| (market.last_close * (0.6 + 0.025 * f64::from(step))).round()).collect();
     let months: Vec<u32> = (1..=MATURITIES).map(|step| step * 3).collect();
     let price = client.function("options.pricing:price")?;
     let started = Instant::now();
@@ -79,7 +80,8 @@ pub(super) fn run(client: &Client, meanwhile: &mut dyn FnMut(Progress<'_>) -> Re
     let mut prices = vec![vec![0.0; strikes.len()]; months.len()];
     let mut starts = Vec::with_capacity(surface.len());
     for (done, (row, column, mut future)) in surface.into_iter().enumerate() {
-        let estimate: Estimate = future.result_timeout(Duration::from_secs(60)).with_context(|| format!("task {done}"))?;
+        let estimate: Estimate =
+            future.result_timeout(Duration::from_secs(60)).with_context(|| format!("task {done}"))?;
         prices[row][column] += estimate.price / SEEDS as f64;
         starts.extend(future.stats().map(|stats| stats.start_us));
         bar.inc(1);
@@ -104,41 +106,51 @@ pub(super) fn run(client: &Client, meanwhile: &mut dyn FnMut(Progress<'_>) -> Re
 
 /// Draws the pictures; gives their paths.
 pub(super) fn draw(outcome: &Outcome, folder: &Path) -> Result<Vec<PathBuf>> {
-    let files: Vec<PathBuf> = ["paths.png", "surface.png", "convergence.png"].iter().map(|name| folder.join(name)).collect();
+    let files: Vec<PathBuf> =
+        ["paths.png", "surface.png", "convergence.png"].iter().map(|name| folder.join(name)).collect();
     let market = &outcome.market;
     let mut ends: Vec<f64> = outcome.paths.iter().filter_map(|path| path.last().copied()).collect();
     ends.sort_by(f64::total_cmp);
     let share = |part: f64| ends.get((ends.len() as f64 * part) as usize).copied().unwrap_or(f64::NAN);
-    plots::paths(&files[0], &plots::Paths {
-        title: format!(
-            "From {:.0} today, nine in ten resampled paths end between {:.0} and {:.0} in five years",
-            market.last_close,
-            share(0.05),
-            share(0.95)
-        ),
-        history: &outcome.history,
-        paths: &outcome.paths,
-    })?;
+    plots::paths(
+        &files[0],
+        &plots::Paths {
+            title: format!(
+                "From {:.0} today, nine in ten resampled paths end between {:.0} and {:.0} in five years",
+                market.last_close,
+                share(0.05),
+                share(0.95)
+            ),
+            history: &outcome.history,
+            paths: &outcome.paths,
+        },
+    )?;
     let row = outcome.months.iter().position(|months| *months == 12).unwrap_or(0);
     let column = nearest(&outcome.strikes, market.last_close);
-    plots::surface(&files[1], &plots::Surface {
-        title: format!(
-            "A call on the S&P 500 at {:.0} for a year costs {:.0} ({:.0} % volatility over {} months, {:.0} % rate)",
-            outcome.strikes[column],
-            outcome.prices[row][column],
-            100.0 * market.volatility,
-            market.months,
-            100.0 * market.rate
-        ),
-        strikes: &outcome.strikes,
-        maturities_months: &outcome.months,
-        prices: &outcome.prices,
-    })?;
+    plots::surface(
+        &files[1],
+        &plots::Surface {
+            title: format!(
+                "A call on the S&P 500 at {:.0} for a year costs {:.0} ({:.0} % volatility over {} months, {:.0} % rate)",
+                outcome.strikes[column],
+                outcome.prices[row][column],
+                100.0 * market.volatility,
+                market.months,
+                100.0 * market.rate
+            ),
+            strikes: &outcome.strikes,
+            maturities_months: &outcome.months,
+            prices: &outcome.prices,
+        },
+    )?;
     let last = outcome.errors.last().copied().unwrap_or((0.0, 0.0));
-    plots::convergence(&files[2], &plots::Convergence {
-        title: format!("A million paths settle the one-year price to {:.2} points, as theory says", last.1),
-        errors: &outcome.errors,
-    })?;
+    plots::convergence(
+        &files[2],
+        &plots::Convergence {
+            title: format!("A million paths settle the one-year price to {:.2} points, as theory says", last.1),
+            errors: &outcome.errors,
+        },
+    )?;
     Ok(files)
 }
 
