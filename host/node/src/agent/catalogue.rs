@@ -181,9 +181,7 @@ impl Catalogue {
         let mut found = Vec::new();
         match walk(&self.root, &mut String::new(), 0, &mut found) {
             Ok(()) => self.is_missing = false,
-            Err(error) if self.is_missing => {
-                let _ = error;
-            }
+            Err(_) if self.is_missing => {}
             Err(error) => {
                 self.is_missing = true;
                 let root = self.root.display();

@@ -58,6 +58,15 @@ struct Slot {
     knows_export: Vec<bool>,
 }
 
+/// What came from a processor.
+enum Heard {
+    Fine,
+    /// It cannot start, and says why.
+    Refusal(String),
+    /// It is gone.
+    End,
+}
+
 /// See the module's documentation.
 pub(super) struct Shell {
     core: Agent,
@@ -404,56 +413,36 @@ impl Shell {
 
     /// Takes what a processor said, and notices its end.
     fn listen(&mut self, worker: usize) {
-        let Some(slot) = self.slots.get_mut(worker) else { return };
-        let Some(process) = &mut slot.process else { return };
-        let number = worker as u16;
-        let mut refusal = None;
-        let received = loop {
-            let received = process.receive();
-            let has_more = loop {
-                match process.next() {
-                    Ok(None) => break Ok(()),
-                    Ok(Some((kind, body))) => match kind {
-                        Kind::Done => match records::done(body) {
-                            Ok(done) => {
-                                self.core.processor_done(now(), number, done.sequence, done.outcome, done.stats);
-                            }
-                            Err(error) => break Err(ProcessError::from(error)),
-                        },
-                        Kind::Log => {
-                            if let Ok(line) = records::value::<LogRecord>(kind, body) {
-                                guest_log(&self.names[worker], &line);
-                            }
-                        }
-                        Kind::Ready => {
-                            slot.is_ready = true;
-                            let pid = process.pid();
-                            self.core.processor_ready(now(), number, pid);
-                        }
-                        Kind::Failed => {
-                            refusal =
-                                Some(records::value(kind, body).map_or_else(
-                                    |_| "the processor cannot start".to_owned(),
-                                    |failure| text_of(&failure),
-                                ));
-                        }
-                        _ => {}
-                    },
-                    Err(error) => break Err(error),
-                }
-            };
-            match (received, has_more) {
-                (Ok(is_open), Ok(())) => break Ok(is_open),
-                (Err(error), _) | (_, Err(error)) => break Err(error),
-            }
-        };
-        match (refusal, received) {
-            (Some(reason), _) => self.retire(worker, &reason),
-            (None, Ok(true)) => {}
-            (None, Ok(false)) => self.bury(worker, None),
-            (None, Err(error)) => self.bury(worker, Some(error.to_string())),
+        match self.records_of(worker) {
+            Ok(Heard::Fine) => {}
+            Ok(Heard::End) => self.bury(worker, None),
+            Ok(Heard::Refusal(reason)) => self.retire(worker, &reason),
+            Err(error) => self.bury(worker, Some(error.to_string())),
         }
         self.announce_when_ready();
+    }
+
+    fn records_of(&mut self, worker: usize) -> Result<Heard, ProcessError> {
+        let slot = &mut self.slots[worker];
+        let Some(process) = &mut slot.process else { return Ok(Heard::Fine) };
+        let (number, pid) = (worker as u16, process.pid());
+        let is_open = process.receive()?;
+        while let Some((kind, body)) = process.next()? {
+            match kind {
+                Kind::Done => {
+                    let done = records::done(body)?;
+                    self.core.processor_done(now(), number, done.sequence, done.outcome, done.stats);
+                }
+                Kind::Log => guest_log(&self.names[worker], &records::value::<LogRecord>(kind, body)?),
+                Kind::Ready => {
+                    slot.is_ready = true;
+                    self.core.processor_ready(now(), number, pid);
+                }
+                Kind::Failed => return Ok(Heard::Refusal(text_of(&records::value(kind, body)?))),
+                _ => {}
+            }
+        }
+        Ok(if is_open { Heard::Fine } else { Heard::End })
     }
 
     fn retire(&mut self, worker: usize, reason: &str) {

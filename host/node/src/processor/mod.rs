@@ -12,7 +12,7 @@ mod storage;
 mod worker;
 
 use std::{
-    io::{self, Read as _},
+    io::{self, Read as _, Write as _},
     os::{
         fd::{FromRawFd as _, OwnedFd},
         unix::net::UnixStream,
@@ -54,16 +54,11 @@ pub fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The agent logs it: stderr is inherited.
-            eprintln_best_effort(&error);
+            // The agent's stderr is inherited; without one nobody reads this.
+            let _ = writeln!(io::stderr(), "processor {}: {error}", std::process::id());
             ExitCode::FAILURE
         }
     }
-}
-
-fn eprintln_best_effort(error: &ProcessorError) {
-    use io::Write as _;
-    let _ = writeln!(io::stderr(), "processor {}: {error}", std::process::id());
 }
 
 fn run() -> Result<(), ProcessorError> {

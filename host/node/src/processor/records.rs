@@ -301,8 +301,11 @@ pub(crate) fn failure(kind: FailureKind, message: impl Into<String>) -> Failure 
     Failure { kind, message: message.into(), value: None, trace: None }
 }
 
-/// The first whole record of `bytes`: its kind, its body, and how many bytes it takes. `None`: more has to arrive.
-pub(crate) fn next(bytes: &[u8]) -> Result<Option<(Kind, &[u8], usize)>, RecordError> {
+/// Kind, body, and the length of the whole.
+type Record<'a> = (Kind, &'a [u8], usize);
+
+/// The first whole record of `bytes`: `None`: more has to arrive.
+pub(crate) fn next(bytes: &[u8]) -> Result<Option<Record<'_>>, RecordError> {
     let Some((head, _)) = bytes.split_first_chunk::<HEAD>() else { return Ok(None) };
     let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
     if length == 0 || length > RECORD_MAX {

@@ -127,7 +127,8 @@ impl Worker {
     /// Says that tasks may come, after the resident's preload.
     fn begin(&mut self, begin: &Begin) -> Result<(), ProcessorError> {
         let Some(number) = begin.program else {
-            return Ok(self.answers.say(|out| records::put_bytes(out, Kind::Ready, &[]))?);
+            self.answers.say(|out| records::put_bytes(out, Kind::Ready, &[]))?;
+            return Ok(());
         };
         let result = match self.programs.get_mut(&number) {
             Some(Loaded { program: Err(failure), .. }) => Err(failure.clone()),
@@ -144,10 +145,11 @@ impl Worker {
             }
             _ => Ok(()),
         };
-        Ok(match result {
+        match result {
             Ok(()) => self.answers.say(|out| records::put_bytes(out, Kind::Ready, &[]))?,
             Err(failure) => self.answers.say(|out| records::put_value(out, Kind::Failed, &failure))?,
-        })
+        }
+        Ok(())
     }
 
     /// Runs the preload in the instrumented program and leaves the snapshot in a file.
@@ -196,7 +198,8 @@ impl Worker {
             }
             Err(failure) => (Outcome::Failed(failure), TaskStats::default()),
         };
-        Ok(self.answers.done(&DoneRecord { sequence: record.sequence, stats, outcome })?)
+        self.answers.done(&DoneRecord { sequence: record.sequence, stats, outcome })?;
+        Ok(())
     }
 
     fn run(&mut self, record: &TaskRecord<'_>) -> Result<(Report, Outcome), Failure> {

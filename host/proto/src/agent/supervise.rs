@@ -371,9 +371,9 @@ impl Agent {
     /// Goes on with leaving.
     pub(super) fn depart(&mut self, now: Time, out: &mut Vec<Effect>) {
         let Some(departure) = self.departure.clone() else { return };
-        if !departure.is_announced && self.uplink.say_leaving(&departure.reason, out) {
-            self.departure = Some(super::Departure { is_announced: true, ..departure });
-            return;
+        if !departure.is_announced {
+            let is_announced = self.uplink.say_leaving(&departure.reason, out);
+            self.departure = Some(super::Departure { is_announced, ..departure.clone() });
         }
         if !self.tasks.is_empty() {
             if now >= departure.deadline {
