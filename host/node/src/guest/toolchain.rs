@@ -91,7 +91,14 @@ pub(super) fn find(target: &str, progress: &mut dyn Write) -> Result<Toolchain, 
     if let Some(toolchain) = Toolchain::at(&folder, target) {
         return Ok(toolchain);
     }
-    let refusal = match add_target(target, progress)? {
+    // Two of us at once would have rustup write the same files.
+    let lock = cache::Lock::acquire(&cache::folder().join("rustup"))?;
+    if let Some(toolchain) = own() {
+        return Ok(toolchain);
+    }
+    let added = add_target(target, progress)?;
+    drop(lock);
+    let refusal = match added {
         Ok(()) => match own() {
             Some(toolchain) => return Ok(toolchain),
             None => "rustup added it for a compiler that is not the one on PATH".to_owned(),
