@@ -13,6 +13,7 @@ const INTERFACE: &str = "scaler:guest/host@0.1.0";
 #[derive(Clone, Copy, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
+#[expect(dead_code, reason = "only the derived lifting makes values, from what the guest sent")]
 enum Level {
     #[component(name = "trace")]
     Trace,

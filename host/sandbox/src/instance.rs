@@ -26,7 +26,6 @@ pub(crate) struct Answer {
 }
 
 /// A live instance, with or without WASI.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, on the stack of the one who calls it")]
 pub(crate) enum Live {
     /// Called directly: nothing in it can wait.
     Lean(Alive<TaskState>),

@@ -74,13 +74,12 @@ pub fn snapshot(component: &[u8], task: &Task<'_>) -> Result<Snapshot, Fault> {
 
     let mut live = Live::start(program, task, begin)?;
     let report = report(task, &mut live, begin);
-    if let Err(fault) = report.outcome {
-        return Err(fault);
+    if let Err(fault) = &report.outcome {
+        return Err(fault.clone());
     }
     let grants = task.grants;
-    let cacheable = !live.task().saw_the_world
-        && !(grants.has_directories() && program.imports("wasi:filesystem/types"))
-        && !grants.has_network();
+    let may_see_files = grants.has_directories() && program.imports("wasi:filesystem/types");
+    let cacheable = !(live.task().saw_the_world || may_see_files || grants.has_network());
     if let Live::Wasi(alive) = &mut live {
         no_live_handles(alive.store.data_mut(), !adapter.is_empty()).map_err(|handle| {
             let message = format!("the preload left {handle} open, which a snapshot cannot hold; {REMEDY}");

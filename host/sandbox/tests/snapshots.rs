@@ -68,9 +68,9 @@ fn a_preload_that_fails_gives_its_reason_and_no_snapshot() {
     let program = load(&prepare(&bytes).expect("it can be instrumented"));
     let setting = Setting::new();
     let entry = program.entry(None, "fails").expect("exported");
-    let fault = snapshot(&bytes, &setting.task(&entry, &[0x91, 1])).err().expect("it fails");
+    let fault = snapshot(&bytes, &setting.task(&entry, &[0x91, 1])).expect_err("it fails");
     assert_eq!(fault.kind, FailureKind::Trap, "{fault:?}");
-    let fault = snapshot(&bytes, &setting.task(&entry, &[0x90])).err().expect("it fails");
+    let fault = snapshot(&bytes, &setting.task(&entry, &[0x90])).expect_err("it fails");
     assert_eq!(fault.kind, FailureKind::Arguments, "{fault:?}");
 }
 
@@ -80,7 +80,7 @@ fn a_program_that_is_not_instrumented_gives_an_error() {
     let program = load(&bytes);
     let setting = Setting::new();
     let entry = program.entry(None, "configure").expect("exported");
-    let fault = snapshot(&bytes, &setting.task(&entry, &[0x91, 1])).err().expect("refused");
+    let fault = snapshot(&bytes, &setting.task(&entry, &[0x91, 1])).expect_err("refused");
     assert!(fault.message.contains("isolation = \"processor\""), "{fault}");
 }
 

@@ -42,7 +42,7 @@ struct Lifter<'c, 'a> {
 
 impl<'a> Lifter<'_, 'a> {
     fn area(&self, pointer: usize, size: usize, align: u32) -> Result<&'a [u8], BadResult> {
-        if pointer % align as usize != 0 {
+        if !pointer.is_multiple_of(align as usize) {
             return Err(BadResult::Unaligned);
         }
         self.memory.get(pointer..).and_then(|memory| memory.get(..size)).ok_or(BadResult::OutOfBounds)
@@ -127,6 +127,10 @@ impl<'a> Lifter<'_, 'a> {
                 }
                 pack::write_unsigned(out, u64::from(case));
             }
+            // Bits without a name are dropped, as the canonical ABI wants it.
+            InterfaceType::Flags(index) => {
+                pack::write_unsigned(out, bits & ((1_u64 << self.types[*index].names.len()) - 1));
+            }
             _ => return Ok(false),
         }
         Ok(true)
@@ -136,11 +140,6 @@ impl<'a> Lifter<'_, 'a> {
         // Results of more than one slot come through memory, so this sees scalars, or records and cases around one.
         match ty {
             InterfaceType::String | InterfaceType::List(_) => bail!("results of two slots come through memory"),
-            InterfaceType::Flags(index) => {
-                let count = self.types[*index].names.len();
-                let word = if count == 0 { 0 } else { next(slots, slot)? };
-                self.flags(count, &(word as u32).to_le_bytes());
-            }
             InterfaceType::Record(index) => {
                 let fields = &self.types[*index].fields;
                 pack::write_array(&mut self.out, fields.len());
@@ -182,7 +181,6 @@ impl<'a> Lifter<'_, 'a> {
                 let element = &self.types[*index].element;
                 self.list(element, pointer, length)?;
             }
-            InterfaceType::Flags(index) => self.flags(self.types[*index].names.len(), area),
             InterfaceType::Record(index) => {
                 let fields = &self.types[*index].fields;
                 pack::write_array(&mut self.out, fields.len());
@@ -255,25 +253,6 @@ impl<'a> Lifter<'_, 'a> {
             pack::write_nil(&mut self.out);
         }
         Ok(payload)
-    }
-
-    /// Writes flags from their little-endian bytes; bits without a name are dropped.
-    fn flags(&mut self, count: usize, area: &[u8]) {
-        let words = count.div_ceil(32);
-        let word = |index: usize| {
-            let word = bits(&area[(index * 4).min(area.len())..(index * 4 + 4).min(area.len())]);
-            let used = (count - index * 32).min(32);
-            word & ((1_u64 << used) - 1)
-        };
-        if count <= 64 {
-            let bits = (0..words).fold(0, |bits, index| bits | word(index) << (index * 32));
-            pack::write_unsigned(&mut self.out, bits);
-        } else {
-            pack::write_array(&mut self.out, words);
-            for index in 0..words {
-                pack::write_unsigned(&mut self.out, word(index));
-            }
-        }
     }
 
     fn string(&mut self, pointer: usize, length: usize) -> Result<()> {

@@ -114,6 +114,7 @@ fn scalar(types: &ComponentTypes, ty: &InterfaceType, reader: &mut Reader<'_>) -
         InterfaceType::Float64 => reader.float()?.to_bits(),
         InterfaceType::Char => u64::from(u32::from(reader.character()?)),
         InterfaceType::Enum(index) => u64::from(named::enumeration(&types[*index].names, reader)?),
+        InterfaceType::Flags(index) => flags(&types[*index], reader)?,
         _ => return Ok(None),
     }))
 }
@@ -145,7 +146,6 @@ fn flat<T>(
             put(pointer);
             put(length);
         }
-        InterfaceType::Flags(index) => flags(&types[index], reader, |_, word| put(u64::from(word)))?,
         InterfaceType::Record(index) => {
             named::fields(types, &types[index], reader, |field, reader| flat(cx, field, reader, slots, slot))?;
         }
@@ -184,11 +184,6 @@ fn memory<T>(cx: &mut LowerContext<'_, T>, ty: InterfaceType, reader: &mut Reade
     match ty {
         InterfaceType::String => put_pair(area, string(cx, reader)?),
         InterfaceType::List(index) => put_pair(area, list(cx, types[index].element, reader)?),
-        InterfaceType::Flags(index) => flags(&types[index], reader, |index, word| {
-            let place = index * 4..area.len().min(index * 4 + 4);
-            let size = place.len();
-            area[place].copy_from_slice(&word.to_le_bytes()[..size]);
-        })?,
         InterfaceType::Record(index) => {
             let mut end = 0;
             named::fields(types, &types[index], reader, |field, reader| {
@@ -234,23 +229,16 @@ pub(super) fn variant_info<'t>(types: &'t ComponentTypes, ty: &InterfaceType) ->
     })
 }
 
-/// Gives the words of 32 flags each, in order.
-fn flags(ty: &TypeFlags, reader: &mut Reader<'_>, mut put: impl FnMut(usize, u32)) -> Result<(), BadArgument> {
-    let count = ty.names.len();
-    if count > 64 || reader.is_array() {
-        return named::flags(&ty.names, reader)?.into_iter().enumerate().try_for_each(|(index, word)| {
-            put(index, word);
-            Ok(())
-        });
+/// The bits of flags, of which there are 32 at most.
+fn flags(ty: &TypeFlags, reader: &mut Reader<'_>) -> Result<u64, BadArgument> {
+    if reader.is_array() {
+        return named::flags(&ty.names, reader);
     }
-    let bits = integer::<u64>(reader, "flags")?;
-    if count < 64 && bits >> count != 0 {
-        return Err(Problem::Range { value: i128::from(bits), kind: "flags" }.into());
+    let bits = integer::<u32>(reader, "flags")?;
+    if u64::from(bits) >> ty.names.len() != 0 {
+        return Err(Problem::Range { value: i128::from(bits), kind: "the flags" }.into());
     }
-    for index in 0..count.div_ceil(32) {
-        put(index, (bits >> (index * 32)) as u32);
-    }
-    Ok(())
+    Ok(u64::from(bits))
 }
 
 /// Pointer and length as the guest's encoding counts it.
@@ -307,7 +295,7 @@ fn numbers<T>(
 ) -> Result<(u64, u64)> {
     if reader.is_binary() {
         let bytes = reader.binary()?;
-        if bytes.len() % size != 0 {
+        if !bytes.len().is_multiple_of(size) {
             return Err(BadArgument::from(Problem::Packed { size, length: bytes.len() }).into());
         }
         let area = allocate(cx, size as u32, bytes.len())?;

@@ -2,8 +2,8 @@
 //! memory and comes straight out of it, whatever the types are.
 //!
 //! The trick lives in [`direct`]: two types that implement wasmtime's hidden `Lower` and `Lift` and walk the interface
-//! types at run time. Those traits are outside wasmtime's promise of stability (so 48 is pinned); `reference` does the
-//! same over `Val` in the tests, and the two must agree.
+//! types at run time. Those traits are outside wasmtime's promise of stability (so 48 is pinned). The tests do
+//! the same over `Val`, and the two must agree.
 
 mod direct;
 mod lift;
@@ -11,6 +11,8 @@ mod lower;
 mod named;
 mod pack;
 mod problem;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use direct::{Arguments, Returned};
 pub(crate) use problem::{BadArgument, BadResult};

@@ -50,33 +50,17 @@ where
     index(names.len(), reader)
 }
 
-/// The words of flags that are written as an array: of words, or of names.
-pub(super) fn flags<'n, N>(names: N, reader: &mut Reader<'_>) -> Result<Vec<u32>, BadArgument>
+/// The bits of flags that are written as an array of names.
+pub(super) fn flags<'n, N>(names: N, reader: &mut Reader<'_>) -> Result<u64, BadArgument>
 where
     N: IntoIterator<Item = &'n String, IntoIter: ExactSizeIterator + Clone>,
 {
     let names = names.into_iter();
-    let count = reader.array()?;
-    let mut words = vec![0_u32; names.len().div_ceil(32)];
-    if count > 0 && !reader.is_text() {
-        if names.len() <= 64 || count != words.len() {
-            return Err(Problem::Count { expected: words.len(), found: count }.into());
-        }
-        for (index, word) in words.iter_mut().enumerate() {
-            let value = reader.integer()?;
-            let used = (names.len() - index * 32).min(32);
-            match u32::try_from(value) {
-                Ok(bits) if u64::from(bits) >> used == 0 => *word = bits,
-                _ => return Err(Problem::Range { value, kind: "flags" }.into()),
-            }
-        }
-        return Ok(words);
+    let mut bits = 0;
+    for _ in 0..reader.array()? {
+        bits |= 1 << position(names.clone(), reader.text()?, "flag")?;
     }
-    for _ in 0..count {
-        let flag = position(names.clone(), reader.text()?, "flag")?;
-        words[flag / 32] |= 1 << (flag % 32);
-    }
-    Ok(words)
+    Ok(bits)
 }
 
 /// Calls `lower` for every field of a record, in the order of the type, with a reader that stands at its value.

@@ -11,7 +11,7 @@ use scaler_sandbox::{
 };
 
 /// One engine for all tests of a binary.
-pub fn engine() -> &'static Engine {
+pub(crate) fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| {
         Engine::new(&EngineSettings { pool_slots: 32, ..EngineSettings::default() }).expect("the sandbox works here")
@@ -19,23 +19,23 @@ pub fn engine() -> &'static Engine {
 }
 
 /// Compiles and loads a component from bytes.
-pub fn load(component: &[u8]) -> Program {
+pub(crate) fn load(component: &[u8]) -> Program {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(file.path(), compile(component).expect("it compiles")).expect("it can be written");
     Program::load(engine(), file.path()).expect("it loads")
 }
 
 /// The same from WAT.
-pub fn load_wat(wat: &str) -> Program {
+pub(crate) fn load_wat(wat: &str) -> Program {
     load(&wat::parse_str(wat).expect("valid WAT"))
 }
 
 /// Lines that guests logged.
 #[derive(Default)]
-pub struct Lines(pub Mutex<Vec<(LogSource, String)>>);
+pub(crate) struct Lines(pub(crate) Mutex<Vec<(LogSource, String)>>);
 
 impl Lines {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.0.lock().expect("no panic").iter().map(|(_, line)| format!("{line}\n")).collect()
     }
 }
@@ -47,20 +47,20 @@ impl LogSink for Lines {
 }
 
 /// What a task runs under.
-pub struct Setting {
-    pub grants: Arc<OpenGrants>,
-    pub limits: Limits,
-    pub interrupt: Interrupt,
-    pub lines: Arc<Lines>,
-    pub log: Arc<dyn LogSink>,
+pub(crate) struct Setting {
+    pub(crate) grants: Arc<OpenGrants>,
+    pub(crate) limits: Limits,
+    pub(crate) interrupt: Interrupt,
+    pub(crate) lines: Arc<Lines>,
+    pub(crate) log: Arc<dyn LogSink>,
 }
 
 impl Setting {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&Grants::default())
     }
 
-    pub fn with(grants: &Grants) -> Self {
+    pub(crate) fn with(grants: &Grants) -> Self {
         let lines = Arc::new(Lines::default());
         Self {
             grants: Arc::new(grants.open().expect("grants open")),
@@ -71,7 +71,7 @@ impl Setting {
         }
     }
 
-    pub fn task<'a>(&'a self, entry: &'a Entry, arguments: &'a [u8]) -> Task<'a> {
+    pub(crate) fn task<'a>(&'a self, entry: &'a Entry, arguments: &'a [u8]) -> Task<'a> {
         Task {
             entry,
             arguments,
@@ -82,7 +82,7 @@ impl Setting {
         }
     }
 
-    pub fn run(&self, entry: &Entry, arguments: &[u8]) -> Report {
+    pub(crate) fn run(&self, entry: &Entry, arguments: &[u8]) -> Report {
         run(&self.task(entry, arguments))
     }
 }
