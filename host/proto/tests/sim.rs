@@ -1,6 +1,6 @@
 //! Whole histories of a cluster from one number: the real cores of scheduler, clients and agents on a network that
 //! delays, repeats, drops and cuts, with processors, agents and clients that die. Invariants are checked after every
-//! step and at the end; the same seed gives the same history. `SCALER_SIM_SEED=n` replays one.
+//! step and at the end; the same seed gives the same history. `SCALER_SIM_SEED=n` replays one, `SCALER_SIM_LOG=1` tells it.
 
 #[path = "sim/check.rs"]
 mod check;

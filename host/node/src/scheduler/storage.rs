@@ -27,6 +27,8 @@ const ORDERS_MAX: usize = 4_096;
 const START_MAX: Duration = Duration::from_secs(10);
 /// Pause before a child that died is started again.
 const RESTART: Duration = Duration::from_millis(500);
+/// How long the helper may take to end.
+const STOP_MAX: Duration = Duration::from_secs(1);
 /// How often the child is looked after.
 const WATCH: Duration = Duration::from_millis(200);
 
@@ -41,7 +43,9 @@ pub(super) struct Storage {
     address: Address,
     orders: SyncSender<Order>,
     news: Receiver<Address>,
-    thread: Option<JoinHandle<()>>,
+    /// Closed when the helper ends.
+    ended: Receiver<()>,
+    thread: JoinHandle<()>,
 }
 
 impl Storage {
@@ -55,7 +59,9 @@ impl Storage {
         };
         let given = settings.object_storage_address.clone();
         let (first, started) = mpsc::channel();
+        let (lives, ended) = mpsc::channel();
         let thread = std::thread::Builder::new().name("storage".to_owned()).spawn(move || {
+            let _lives: mpsc::Sender<()> = lives;
             let child = match recipe {
                 None => Ok(None),
                 Some(recipe) => Running::start(recipe).map(Some),
@@ -72,7 +78,7 @@ impl Storage {
             Helper { address, child, inbox, client: None, teller, waker }.run();
         })?;
         let address = started.recv().context("the helper thread of the object storage ended")??;
-        Ok(Self { address, orders, news, thread: Some(thread) })
+        Ok(Self { address, orders, news, ended, thread })
     }
 
     /// Where the storage is.
@@ -96,12 +102,12 @@ impl Storage {
         self.orders.try_send(Order::Owners(owners)).ok();
     }
 
-    /// Ends the helper and the child.
-    pub(super) fn stop(mut self) {
-        self.orders.send(Order::Stop).ok();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+    /// Ends the helper and the child. A helper that waits for a storage that does not answer is left behind; the child
+    /// is killed when the process ends.
+    pub(super) fn stop(self) {
+        self.orders.try_send(Order::Stop).ok();
+        drop(self.orders);
+        if self.ended.recv_timeout(STOP_MAX) == Err(RecvTimeoutError::Disconnected) && self.thread.join().is_err() {
             tracing::error!("the helper thread of the object storage panicked");
         }
     }
@@ -135,7 +141,8 @@ impl Recipe {
     fn spawn(&self) -> std::io::Result<Child> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("__storage").arg(self.address.to_string()).args(&self.arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        // A Ctrl-C in a terminal is for the scheduler alone, which ends the child after its clients were told.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
         let parent = std::process::id();
         // SAFETY: between fork and exec only async-signal-safe calls are made: `prctl`, `getppid` and `_exit`.
         unsafe {

@@ -170,12 +170,3 @@ fn a_client_at_the_monitor_door_is_told_where_to_go() {
     });
     served.stop();
 }
-
-#[test]
-fn an_address_that_others_can_reach_is_refused_with_the_way_out() {
-    let arguments = ["scaler_scheduler", "tcp://0.0.0.0:0"];
-    let settings = crate::config::load::<SchedulerSettings>(arguments.map(Into::into)).expect("settings").settings;
-    let Err(error) = Shell::new(&settings) else { panic!("it listened") };
-    assert_eq!(exit::code_of(&error), exit::USAGE);
-    assert!(error.to_string().contains("--insecure"), "{error}");
-}

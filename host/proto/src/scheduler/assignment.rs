@@ -7,14 +7,16 @@ use std::{
 
 use crate::{
     ids::{AgentId, Time},
-    message::{INLINE_MAX, Run, StopReason},
+    message::{FailureKind, INLINE_MAX, Run, StopReason},
     policy::{self, Candidate, Room},
     task::{Event, State},
 };
 
 use super::{
-    AllocatePolicy, Scheduler,
+    AllocatePolicy, Effect, Scheduler,
     classes::{ClassKey, Fit},
+    clients::Ending,
+    clusters::Cluster,
     tasks::TaskKey,
 };
 
@@ -205,6 +207,38 @@ impl Scheduler {
         };
         self.peers.send_run(peer, run);
         true
+    }
+
+    /// The classes whose module no cluster has any more, although some are ready, with the moment at which their
+    /// waiting tasks are given up. A lost cluster counts as having it until it is forgotten.
+    pub(super) fn orphans(&mut self, now: Time) -> Vec<(ClassKey, Time)> {
+        let is_any_ready = self.clusters.values().any(Cluster::takes_work);
+        let mut orphans = Vec::new();
+        for key in self.classes.busy.iter().copied().collect::<Vec<_>>() {
+            let Some(class) = self.classes.get_mut(key) else { continue };
+            let Some(module) = &class.needs.module else { continue };
+            if !is_any_ready || self.clusters.values().any(|cluster| cluster.has_module(module)) {
+                class.orphaned = None;
+            } else {
+                let since = *class.orphaned.get_or_insert(now);
+                orphans.push((key, since.plus_ms(self.config.worker_timeout_ms)));
+            }
+        }
+        orphans
+    }
+
+    /// Ends the waiting tasks of a class that can never run.
+    pub(super) fn give_up(&mut self, now: Time, key: ClassKey, out: &mut Vec<Effect>) {
+        let waiting: Vec<_> =
+            self.classes.get(key).map(|class| class.waiting.values().copied().collect()).unwrap_or_default();
+        for task in waiting {
+            let function = self.tasks.get(task).and_then(|task| self.functions.get(task.function));
+            let Some((path, hash)) = function.map(|function| (&function.path, function.identity.hash)) else {
+                continue;
+            };
+            let text = format!("no cluster has module `{path}` with hash {hash} any more; submit the call again");
+            self.finish(now, task, Ending::failed(Event::Abort, FailureKind::Aborted, text), out);
+        }
     }
 
     /// Whether rounds of balancing make sense.

@@ -7,7 +7,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use crate::{capability::Capabilities, ids::AgentId, message::Identity};
+use crate::{
+    capability::Capabilities,
+    ids::{AgentId, Time},
+    message::Identity,
+};
 
 use super::tasks::TaskKey;
 
@@ -45,6 +49,8 @@ pub(super) struct Class {
     pub(super) waiting: BTreeMap<Place, TaskKey>,
     /// Where its tasks may run; `None` when that must be found out anew.
     pub(super) fits: Option<Vec<Fit>>,
+    /// Since when no cluster that is known has the module, while others are ready.
+    pub(super) orphaned: Option<Time>,
     /// Tasks of this class that have not ended.
     tasks: u64,
 }
@@ -73,7 +79,7 @@ impl Classes {
             self.purge();
         }
         self.idle += 1;
-        let class = Class { needs: needs.clone(), waiting: BTreeMap::new(), fits: None, tasks: 0 };
+        let class = Class { needs: needs.clone(), waiting: BTreeMap::new(), fits: None, orphaned: None, tasks: 0 };
         let key = if let Some(key) = self.free.pop() {
             self.slots[key.0 as usize] = Some(class);
             key

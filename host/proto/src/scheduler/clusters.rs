@@ -101,6 +101,11 @@ impl Cluster {
         self.workers.iter().any(|worker| worker.info.capabilities.satisfy(wanted))
     }
 
+    /// Whether it ever announced this module (and so still has it).
+    pub(super) fn has_module(&self, module: &Identity) -> bool {
+        self.offers.contains(module)
+    }
+
     /// Workers that still take tasks.
     pub(super) fn workers_alive(&self) -> u64 {
         self.workers.iter().filter(|worker| !worker.load.retired).count() as u64
@@ -112,7 +117,7 @@ impl Cluster {
 
     /// How it may serve a class, if it can.
     pub(super) fn fit(&self, id: AgentId, needs: &Needs) -> Option<Fit> {
-        if !self.takes_work() || needs.module.as_ref().is_some_and(|module| !self.offers.contains(module)) {
+        if !self.takes_work() || needs.module.as_ref().is_some_and(|module| !self.has_module(module)) {
             return None;
         }
         let mut fit = Fit { cluster: id, workers: 0, queues: 0, spare_tags: u64::MAX };

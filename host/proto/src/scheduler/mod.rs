@@ -549,7 +549,12 @@ impl Scheduler {
                 self.resolve_again = true;
             }
         }
+        let orphans = self.orphans(now);
+        let orphans: Vec<_> = orphans.into_iter().filter(|(_, until)| is_due(*until)).collect();
         self.alarm = next;
+        for (class, _) in orphans {
+            self.give_up(now, class, out);
+        }
         for peer in silent_peers {
             self.peers.refuse(peer, 0, "no Hello arrived in time".to_owned());
             self.peers.close(peer);

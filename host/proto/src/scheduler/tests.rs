@@ -1,5 +1,8 @@
 //! The scheduler driven by messages: what comes out, and that nothing else does.
 
+mod names;
+mod sessions;
+
 use super::*;
 use crate::{
     capability::Capabilities,
@@ -7,7 +10,7 @@ use crate::{
     message::{
         Attempt, Cancel, Done, Failure, FailureKind, Heartbeat, Leaving, ModuleInfo, Outcome, Query, Ready, Register,
         RegisterErrorKind, Release, ReturnReason, Returned, Run, Running, Shutdown, Stop, Submit, TaskStats,
-        WorkerInfo,
+        WorkerInfo, WorkerLoad,
     },
     payload::Payload,
     session::Session,
@@ -621,201 +624,20 @@ fn a_silent_client_is_forgotten_with_its_tasks() {
 }
 
 #[test]
-fn registrations_wait_for_clusters_and_fail_only_when_all_are_ready() {
+fn the_view_shows_no_more_tasks_than_there_are() {
     let mut env = Env::new(|_| {});
-    let client = env.client(9);
-    assert!(matches!(env.register(client, 1, "").as_slice(), [Message::Parked(_)]));
-    let agent = env.cluster_starting(1, &[""]);
-    assert!(matches!(env.register(client, 2, "").as_slice(), [Message::Parked(_)]));
-    assert_eq!(env.core.view(env.now).parked.len(), 2);
-    env.ready(agent, vec![module("other", 1)]);
-    let failures = env.take(client);
-    assert_eq!(failures.len(), 2);
-    for failure in failures {
-        let Message::RegisterFailed(failed) = failure else { panic!("{failure:?}") };
-        assert_eq!(failed[0].kind, RegisterErrorKind::UnknownModule);
-        assert!(failed[0].message.contains("other"), "{}", failed[0].message);
-    }
-    assert!(matches!(env.register(client, 3, "gpu").as_slice(), [Message::Parked(_)]), "no such worker yet");
-    env.cluster(2, &["gpu"]);
-    assert!(matches!(env.take(client).as_slice(), [Message::Registered(_)]));
-    env.nothing_else();
-}
-
-#[test]
-fn when_clusters_disagree_the_former_holds_then_it_is_an_error() {
-    let mut env = Env::new(|_| {});
-    let first = env.cluster(1, &[""]);
+    let agent = env.cluster(1, &["", ""]);
     let client = env.client_with_function(9);
-    let second = env.cluster_starting(2, &[""]);
-    env.ready(second, vec![module("m", 2)]);
-    let beat = |env: &mut Env| {
-        for peer in [first, second, client] {
-            env.say(peer, Message::Heartbeat(vec![Heartbeat::default()]));
-            env.inbox.entry(peer).or_default().retain(|message| !matches!(message, Message::Pulse(_)));
-        }
-    };
-    for _ in 0..4 {
-        env.pass_ms(1_000);
-        beat(&mut env);
-    }
-    assert!(matches!(env.register(client, 2, "").as_slice(), [Message::Registered(_)]));
-    env.pass_ms(1_000);
-    let changed = env.take(client);
-    assert!(matches!(changed.as_slice(), [Message::Changed(_), Message::Changed(_)]), "{changed:?}");
-    let messages = env.register(client, 3, "");
-    let [Message::RegisterFailed(failed)] = messages.as_slice() else { panic!("{messages:?}") };
-    assert_eq!(failed[0].kind, RegisterErrorKind::Conflict);
-    assert!(failed[0].message.contains("0101") && failed[0].message.contains("0202"), "{}", failed[0].message);
-    env.say(first, Message::Modules(vec![crate::message::Modules { modules: vec![module("m", 2)] }]));
-    let changed = env.take(client);
-    assert_eq!(changed.len(), 2);
-    assert!(
-        changed.iter().all(|message| matches!(message, Message::Changed(all) if all[0].now.is_some())),
-        "{changed:?}"
-    );
-    env.nothing_else();
-}
-
-#[test]
-fn work_keeps_the_old_bytes_after_a_change() {
-    let mut env = Env::new(|_| {});
-    let agent = env.cluster(1, &[""]);
-    let client = env.client_with_function(9);
-    env.say(agent, Message::Modules(vec![crate::message::Modules { modules: vec![module("m", 2)] }]));
-    let messages = env.take(client);
-    let [Message::Changed(changed)] = messages.as_slice() else { panic!("{messages:?}") };
-    assert_eq!(changed[0].now.as_ref().expect("now").identity, module("m", 2).identity);
-    env.submit(client, [1], "");
-    let messages = env.take(agent);
-    let Message::Define(defines) = &messages[0] else { panic!("{messages:?}") };
-    assert_eq!(defines[0].identity, module("m", 1).identity);
-}
-
-#[test]
-fn a_client_s_own_module_runs_anywhere_and_is_private() {
-    let mut env = Env::new(|_| {});
-    let agent = env.cluster_starting(1, &[""]);
-    env.ready(agent, vec![]);
-    let client = env.client(9);
-    let own = crate::message::RegisterModule { module: module("m", 5), size_bytes: 100 };
-    env.say(client, Message::RegisterModule(vec![own]));
-    assert!(matches!(env.register(client, 1, "").as_slice(), [Message::Registered(_)]));
-    env.submit(client, [1], "");
-    let messages = env.take(agent);
-    assert!(matches!(&messages[0], Message::Define(defines) if defines[0].stored), "{messages:?}");
-    let other = env.client(8);
-    assert!(matches!(env.register(other, 1, "").as_slice(), [Message::RegisterFailed(_)]));
-    env.submit(other, [1], "");
-    assert_eq!(env.results(other), [(1, Err(FailureKind::Rejected))]);
-}
-
-#[test]
-fn shutdown_is_refused_under_protection_and_else_ends_everything() {
-    let mut env = Env::new(|_| {});
-    let client = env.client(9);
-    env.say(client, Message::Shutdown(vec![Shutdown { request: 3 }]));
-    let messages = env.take(client);
-    assert!(matches!(messages.as_slice(), [Message::ShutdownReply(replies)] if !replies[0].accepted), "{messages:?}");
-
-    let mut env = Env::new(|config| config.protected = false);
-    let agent = env.cluster(1, &[""]);
-    let client = env.client_with_function(9);
-    env.submit(client, [1], "");
-    env.take(agent);
-    env.say(client, Message::Shutdown(vec![Shutdown { request: 3 }]));
-    let messages = env.take(client);
-    let [Message::ShutdownReply(replies), Message::TaskResult(results)] = messages.as_slice() else {
-        panic!("{messages:?}")
-    };
-    assert!(replies[0].accepted);
-    let Outcome::Failed(failure) = &results[0].outcome else { panic!("{results:?}") };
-    assert_eq!(failure.kind, FailureKind::Aborted);
-    assert!(failure.message.contains("shut the scheduler down"), "{}", failure.message);
-    let messages = env.take(agent);
-    assert!(matches!(messages.as_slice(), [Message::Stop(_), Message::Leave(_)]), "{messages:?}");
-    assert!(env.other.is_empty(), "it waits until the client has what it is owed");
-    env.say(client, Message::Ack(vec![crate::message::Ack {}]));
-    assert!(matches!(env.other.as_slice(), [Effect::End { .. }]), "{:?}", env.other);
-    assert!(matches!(env.take(client).as_slice(), [Message::Goodbye(_)]));
-}
-
-#[test]
-fn illegal_messages_are_refused_and_cost_nothing_else() {
-    let mut env = Env::new(|_| {});
-    let agent = env.cluster(1, &[""]);
-    let client = env.client(9);
-    let run = Run {
-        task: TaskId { client: ClientId(9), number: 1 },
-        attempt: 1,
-        function: FunctionId(1),
-        arguments: Payload::Inline(vec![]),
-        inline_max: 0,
-        timeout_ms: 0,
-        priority: 0,
-        capabilities: Capabilities::none(),
-    };
-    env.say(client, Message::Done(vec![ok(&run)]));
-    assert!(matches!(env.take(client).as_slice(), [Message::Refused(_)]));
-    env.say(agent, Message::Submit(vec![submit(1, "")]));
-    assert!(matches!(env.take(agent).as_slice(), [Message::Refused(_)]));
-    env.done(agent, &run);
-    env.say(agent, returned(&run, ReturnReason::ProcessorDied));
-    let stranger = env.connect();
-    env.say(stranger, Message::Query(vec![Query { request: 1 }]));
-    assert!(matches!(env.take(stranger).as_slice(), [Message::Refused(_)]));
-    env.say(stranger, Message::Hello(vec![Hello { version_min: 200, version_max: 201, ..hello(Role::Client, 5) }]));
-    assert!(matches!(env.take(stranger).as_slice(), [Message::Refused(_)]));
-    assert_eq!(std::mem::take(&mut env.other), [Effect::Drop(stranger)]);
-    env.nothing_else();
-    env.say(client, Message::Query(vec![Query { request: 8 }]));
-    assert!(matches!(env.take(client).as_slice(), [Message::Answer(answers)] if answers[0].request == 8));
-}
-
-#[test]
-fn a_gap_resets_the_connection_and_its_cluster_s_work_goes_on_elsewhere() {
-    let mut env = Env::new(|_| {});
-    let first = env.cluster(1, &[""]);
-    let client = env.client_with_function(9);
-    env.submit(client, [1], "");
-    env.take(first);
-    let second = env.cluster(2, &[""]);
-    env.sessions.get_mut(&first).expect("session").stamp(7, Message::Ack(vec![crate::message::Ack {}]));
-    env.say(first, Message::Heartbeat(vec![Heartbeat::default()]));
-    assert!(matches!(env.take(first).as_slice(), [Message::Reset(_)]));
-    assert_eq!(numbers(&env.runs(second)), [1]);
-    env.nothing_else();
-}
-
-#[test]
-fn with_a_journal_facts_come_before_what_depends_on_them() {
-    let mut env = Env::new(|config| config.journal = true);
-    let agent = env.cluster(1, &[""]);
-    let client = env.client_with_function(9);
-    let packet = env.sessions.get_mut(&client).expect("session").stamp(7, Message::Submit(vec![submit(1, "")]));
-    let mut out = Vec::new();
-    env.core.handle(env.now, client, packet, &mut out);
-    env.core.tick(env.now, &mut out);
-    assert!(matches!(out[0], Effect::Persist(Record::Accepted { .. })), "{out:?}");
-    assert!(out[1..].iter().all(|effect| matches!(effect, Effect::Send(..))), "{out:?}");
-    env.perform(out);
-    env.other.clear();
+    env.submit(client, 1..=3, "");
     let runs = env.runs(agent);
-    env.done(agent, &runs[0]);
-    assert!(matches!(std::mem::take(&mut env.other).as_slice(), [Effect::Persist(Record::Finished { .. })]));
-    env.say(client, Message::Ack(vec![crate::message::Ack {}]));
-    assert!(matches!(std::mem::take(&mut env.other).as_slice(), [Effect::Persist(Record::Delivered { .. })]));
-}
-
-#[test]
-fn the_monitor_door_is_for_watchers_only() {
-    let mut env = Env::new(|_| {});
-    for (role, welcome) in [(Role::Client, false), (Role::Monitor, true)] {
-        env.last_peer += 1;
-        let peer = PeerId(env.last_peer);
-        env.sessions.insert(peer, Session::default());
-        env.core.connected_monitor(env.now, peer, &mut Vec::new());
-        env.say(peer, Message::Hello(vec![hello(role, 3)]));
-        assert_eq!(matches!(env.take(peer).as_slice(), [Message::Welcome(_)]), welcome);
-    }
+    let shown = |env: &Env| -> Vec<(u64, u64)> {
+        env.core.view(env.now).workers.iter().map(|worker| (worker.queued, worker.running)).collect()
+    };
+    assert_eq!(shown(&env), [(2, 0), (1, 0)], "not reported yet: spread evenly");
+    let load = WorkerLoad { queued: 100, running: 1, ..WorkerLoad::default() };
+    let workers = vec![load.clone(), load];
+    env.say(agent, Message::Heartbeat(vec![Heartbeat { workers, ..Heartbeat::default() }]));
+    assert_eq!(shown(&env), [(1, 1), (0, 1)]);
+    env.say(agent, Message::Done(runs.iter().map(ok).collect()));
+    assert_eq!(shown(&env), [(0, 0), (0, 0)], "the report is older than the end of the tasks");
 }

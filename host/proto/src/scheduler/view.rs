@@ -77,13 +77,10 @@ impl Scheduler {
     }
 
     fn workers<'a>(&'a self, now: Time, id: AgentId, cluster: &'a Cluster) -> impl Iterator<Item = WorkerView> + 'a {
-        let bound: u64 =
-            cluster.workers.iter().map(|worker| u64::from(worker.load.queued) + u64::from(worker.load.running)).sum();
-        let unbound = (cluster.assigned.len() as u64).saturating_sub(bound);
-        let count = (cluster.workers.len() as u64).max(1);
+        let shares = shares(cluster);
         let last_seen_ms = now.since(self.heard(cluster.peer, cluster.last_heard)) / 1_000_000;
         let lost = cluster.peer.is_none();
-        cluster.workers.iter().enumerate().map(move |(index, Worker { info, load })| WorkerView {
+        cluster.workers.iter().zip(shares).map(move |(Worker { info, load }, (queued, running))| WorkerView {
             name: info.name.clone(),
             cluster: id.to_string(),
             host: cluster.name.clone(),
@@ -97,12 +94,8 @@ impl Scheduler {
             .to_owned(),
             capabilities: info.capabilities.to_string(),
             pid: load.pid,
-            queued: if lost {
-                0
-            } else {
-                u64::from(load.queued) + unbound / count + u64::from((index as u64) < unbound % count)
-            },
-            running: if lost { 0 } else { u64::from(load.running) },
+            queued,
+            running,
             finished: load.finished,
             restarts: load.restarts,
             cpu_permille: load.cpu_permille,
@@ -110,4 +103,20 @@ impl Scheduler {
             last_seen_ms,
         })
     }
+}
+
+/// What each worker of a cluster has queued and running. The cluster's last report says where its tasks were, the
+/// scheduler knows how many there are now; what no report places is spread evenly.
+fn shares(cluster: &Cluster) -> Vec<(u64, u64)> {
+    let mut left = cluster.assigned.len() as u64;
+    let mut take = |reported: u32| {
+        let taken = u64::from(reported).min(left);
+        left -= taken;
+        taken
+    };
+    let running: Vec<_> = cluster.workers.iter().map(|worker| take(worker.load.running)).collect();
+    let queued: Vec<_> = cluster.workers.iter().map(|worker| take(worker.load.queued)).collect();
+    let count = (cluster.workers.len() as u64).max(1);
+    let unplaced = |index: usize| left / count + u64::from((index as u64) < left % count);
+    queued.into_iter().enumerate().map(|(index, queued)| queued + unplaced(index)).zip(running).collect()
 }

@@ -24,7 +24,7 @@ impl Rng {
 
     /// True once in so many.
     pub(crate) fn once_in(&mut self, count: u64) -> bool {
-        count > 0 && self.next() % count == 0
+        count > 0 && self.next().is_multiple_of(count)
     }
 
     /// One of the things.

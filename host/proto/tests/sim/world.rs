@@ -1,13 +1,17 @@
 //! The world of one history: time, network, storage, what goes wrong and when.
 
+#[path = "mischief.rs"]
+mod mischief;
+#[path = "processors.rs"]
+mod processors;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use scaler_proto::{
-    agent,
     capability::Capabilities,
     client::{self, Call, Wanted},
     ids::{ClientId, ObjectId, PeerId, TaskId, Time},
-    message::{FailureKind, Outcome, TaskStats},
+    message::{FailureKind, Outcome},
     payload::Payload,
     scheduler::{Effect, Scheduler, SchedulerConfig},
     session::Packet,
@@ -17,7 +21,7 @@ use scaler_proto::{
 use crate::{
     check::{Checked, Checks, Violation, live, must},
     faults::{Fault, Suspect},
-    nodes::{AgentNode, ClientNode, Manner, failed, interrupted},
+    nodes::{AgentNode, ClientNode, Manner},
     rng::Rng,
 };
 
@@ -88,7 +92,7 @@ impl World {
             load_balance_ms: 100,
             result_buffer_bytes: rng.pick(&[2_000, 20_000, 1 << 20]).unwrap_or(1 << 20),
             client_window_tasks: rng.between(4, 40),
-            journal: seed % 2 == 0,
+            journal: seed.is_multiple_of(2),
             ..SchedulerConfig::default()
         };
         let checks = Checks::new(config.max_attempts, config.journal);
@@ -193,7 +197,7 @@ impl World {
         } else {
             self.scheduler_turn(|_, _, _| {})?;
         }
-        if self.steps % 64 == 0 {
+        if self.steps.is_multiple_of(64) {
             let view = self.scheduler.core.view(self.now);
             self.checks.looking(&view)?;
         }
@@ -233,8 +237,8 @@ impl World {
                 self.connections[link].is_up_here = true;
                 self.scheduler_turn(|core, now, out| core.core.connected(now, PeerId(link as u64), out))
             }
-            Event::ToScheduler(link, packet) => self.to_scheduler(link, packet),
-            Event::ToNode(link, packet) => self.to_node(link, packet),
+            Event::ToScheduler(link, packet) => self.reach_scheduler(link, packet),
+            Event::ToNode(link, packet) => self.reach_node(link, packet),
             Event::DownAtScheduler(link) => {
                 if !std::mem::take(&mut self.connections[link].is_up_here) {
                     return Ok(());
@@ -360,7 +364,7 @@ impl World {
         self.after_us(there, Event::DownAtNode(link));
     }
 
-    fn to_scheduler(&mut self, link: usize, packet: Packet) -> Checked {
+    fn reach_scheduler(&mut self, link: usize, packet: Packet) -> Checked {
         let connection = &self.connections[link];
         if !connection.is_up_here || connection.is_hole {
             return Ok(());
@@ -373,7 +377,7 @@ impl World {
         Ok(())
     }
 
-    fn to_node(&mut self, link: usize, packet: Packet) -> Checked {
+    fn reach_node(&mut self, link: usize, packet: Packet) -> Checked {
         let connection = &self.connections[link];
         if !connection.is_up_there || connection.is_hole {
             return Ok(());
@@ -476,10 +480,8 @@ impl World {
     fn client_effect(&mut self, index: usize, effect: client::Effect) -> Checked {
         let id = self.clients[index].id;
         match effect {
-            client::Effect::Send(peer, packet) => {
-                if self.clients[index].link == Some(peer.0 as usize) {
-                    self.transmit(peer.0 as usize, packet, true);
-                }
+            client::Effect::Send(peer, packet) if self.clients[index].link == Some(peer.0 as usize) => {
+                self.transmit(peer.0 as usize, packet, true);
             }
             client::Effect::Redial => self.redial(self.clients[index].link),
             client::Effect::Registered(registered) => self.clients[index].registered = Some(registered.function),
@@ -514,140 +516,6 @@ impl World {
             _ => {}
         }
         Ok(())
-    }
-
-    fn agent_turn(
-        &mut self,
-        index: usize,
-        what: impl FnOnce(&mut AgentNode, Time, &mut Vec<agent::Effect>),
-    ) -> Checked {
-        if self.agents[index].is_dead {
-            return Ok(());
-        }
-        let mut out = Vec::new();
-        let node = &mut self.agents[index];
-        what(node, self.now, &mut out);
-        node.tell_pages(self.now);
-        node.core.tick(self.now, &mut out);
-        for effect in out {
-            self.agent_effect(index, effect)?;
-        }
-        Ok(())
-    }
-
-    fn agent_effect(&mut self, index: usize, effect: agent::Effect) -> Checked {
-        let life = self.agents[index].life;
-        match effect {
-            agent::Effect::Send(peer, packet) => {
-                if self.agents[index].link == Some(peer.0 as usize) {
-                    self.transmit(peer.0 as usize, packet, true);
-                }
-            }
-            agent::Effect::Redial => self.redial(self.agents[index].link),
-            agent::Effect::Prepare(define) => {
-                self.agents[index].core.function_ready(self.now, define.function);
-            }
-            agent::Effect::Spawn { worker } => {
-                let worker = usize::from(worker);
-                self.agents[index].processors[worker].process += 1;
-                let process = self.agents[index].processors[worker].process;
-                let delay = self.rng.between(800, 5_000);
-                self.after_us(delay, Event::ProcessorReady { agent: index, life, worker, process });
-            }
-            agent::Effect::Hand { worker, tasks } => {
-                let worker = usize::from(worker);
-                self.agents[index].processors[worker].queue.extend(tasks);
-                self.start_next(index, worker)?;
-            }
-            agent::Effect::TakeBack { worker, next } => {
-                let worker = usize::from(worker);
-                let processor = &mut self.agents[index].processors[worker];
-                let first = processor.queue.front().map_or(next, |handed| handed.sequence);
-                processor.queue.clear();
-                let process = processor.process;
-                self.after_us(10, Event::TookBack { agent: index, life, worker, process, first });
-            }
-            agent::Effect::Interrupt { worker, sequence, cause } => {
-                let worker = usize::from(worker);
-                let is_deaf = self.rng.once_in(self.agents[index].deaf);
-                let processor = &self.agents[index].processors[worker];
-                let runs = processor.running.as_ref().is_some_and(|(handed, _)| handed.sequence == sequence);
-                if runs && !is_deaf {
-                    let (process, outcome) = (processor.process, Some(interrupted(cause)));
-                    self.after_us(2_000, Event::TaskEnds { agent: index, life, worker, process, sequence, outcome });
-                }
-            }
-            agent::Effect::Kill { worker } => {
-                let worker = usize::from(worker);
-                let process = self.agents[index].processors[worker].process;
-                self.after_us(500, Event::ProcessorDies { agent: index, life, worker, process });
-            }
-            agent::Effect::StorageAddress(_) | agent::Effect::Note(_) => {}
-            agent::Effect::End(reason) => {
-                must(false, "outcomes", || format!("cluster {index} ended: {reason:?}"))?;
-            }
-        }
-        Ok(())
-    }
-
-    // --- processors
-
-    fn start_next(&mut self, index: usize, worker: usize) -> Checked {
-        let node = &mut self.agents[index];
-        let processor = &mut node.processors[worker];
-        if processor.running.is_some() || !processor.is_alive {
-            return Ok(());
-        }
-        let Some(handed) = processor.queue.pop_front() else { return Ok(()) };
-        let (task, sequence, process, life) = (handed.run.task, handed.sequence, processor.process, node.life);
-        processor.running = Some((handed, self.now));
-        let wanted = self.checks.wanted.get(&task).cloned().unwrap_or_default();
-        must(node.tags[worker].satisfy(&wanted), "tags", || {
-            format!("{task} asks for `{wanted}` and runs on a worker with `{}`", self.agents[index].tags[worker])
-        })?;
-        let manner = Manner::of(task.number);
-        let delay = manner.run_us(&mut self.rng);
-        let event = if manner == Manner::Deadly {
-            Event::ProcessorDies { agent: index, life, worker, process }
-        } else {
-            Event::TaskEnds { agent: index, life, worker, process, sequence, outcome: None }
-        };
-        self.after_us(delay, event);
-        Ok(())
-    }
-
-    fn task_ends(&mut self, index: usize, worker: usize, sequence: u64, outcome: Option<Outcome>) -> Checked {
-        let processor = &mut self.agents[index].processors[worker];
-        if processor.running.as_ref().is_none_or(|(handed, _)| handed.sequence != sequence) {
-            return Ok(());
-        }
-        let Some((handed, since)) = processor.running.take() else { return Ok(()) };
-        let run = &handed.run;
-        let outcome = outcome.unwrap_or_else(|| match Manner::of(run.task.number) {
-            Manner::Traps => failed(FailureKind::Trap),
-            Manner::Large if run.inline_max < 5_000 => {
-                let id = ObjectId::result(run.task, run.attempt);
-                self.objects.insert(id);
-                Outcome::Ok(Payload::Stored { id, length: 5_000 })
-            }
-            Manner::Large => Outcome::Ok(Payload::Inline(vec![1; 5_000])),
-            _ => Outcome::Ok(Payload::Inline(vec![0; 8])),
-        });
-        let stats = TaskStats { run_us: self.now.since(since) / 1_000, ..TaskStats::default() };
-        self.agent_turn(index, |node, now, _| node.core.processor_done(now, worker as u16, sequence, outcome, stats))?;
-        self.start_next(index, worker)
-    }
-
-    fn processor_dies(&mut self, index: usize, worker: usize) -> Checked {
-        let processor = &mut self.agents[index].processors[worker];
-        if !std::mem::take(&mut processor.is_alive) {
-            return Ok(());
-        }
-        // Whatever was planned for this process is void; `Spawn` numbers the next one.
-        processor.process += 1;
-        processor.queue.clear();
-        let running = processor.running.take().map(|(handed, _)| handed.sequence);
-        self.agent_turn(index, |node, now, _| node.core.processor_died(now, worker as u16, running, "killed"))
     }
 
     // --- callers
@@ -706,88 +574,6 @@ impl World {
         let delay = self.rng.between(100, 100_000);
         self.after_us(delay, Event::Submit(index));
         self.client_turn(index, |_, _, _| {})
-    }
-
-    // --- what goes wrong
-
-    fn mischief(&mut self) -> Checked {
-        if self.is_healed {
-            return Ok(());
-        }
-        let delay = self.rng.between(10_000, 250_000);
-        self.after_us(delay, Event::Mischief);
-        let up: Vec<usize> = (0..self.connections.len()).filter(|link| self.connections[*link].is_up_there).collect();
-        let agent = self.rng.between(0, self.agents.len() as u64 - 1) as usize;
-        match self.rng.between(0, 11) {
-            0..=3 => {
-                if let Some(link) = self.rng.pick(&up) {
-                    self.cut(link);
-                }
-            }
-            4 => {
-                if let Some(link) = self.rng.pick(&up) {
-                    self.connections[link].is_hole = true;
-                }
-            }
-            5..=7 => {
-                let worker = self.rng.between(0, self.agents[agent].processors.len() as u64 - 1) as usize;
-                // Not while a task runs: that death would be charged to a task that did nothing.
-                if self.agents[agent].processors[worker].running.is_none() && !self.agents[agent].is_dead {
-                    self.processor_dies(agent, worker)?;
-                }
-            }
-            8 => self.crash(agent),
-            9 => {
-                let stop = self.rng.between(50, 3_000);
-                self.agents[agent].stalled = Some(self.now.plus_ms(stop));
-            }
-            10 if self.rng.once_in(4) => {
-                let index = self.rng.between(0, self.clients.len() as u64 - 1) as usize;
-                self.clients[index].is_dead = true;
-                if let Some(link) = self.clients[index].link.take() {
-                    self.cut(link);
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn crash(&mut self, index: usize) {
-        let node = &mut self.agents[index];
-        if node.is_dead {
-            return;
-        }
-        node.is_dead = true;
-        if let Some(link) = node.link.take() {
-            self.connections[link].is_up_there = false;
-            self.cut(link);
-        }
-        let delay = self.rng.between(10_000, 600_000);
-        self.after_us(delay, Event::Restart(index));
-    }
-
-    fn restart(&mut self, index: usize) -> Checked {
-        if !self.agents[index].is_dead {
-            return Ok(());
-        }
-        let life = self.agents[index].life + 1;
-        self.agents[index] = self.agent(index as u64, life);
-        self.dial(Node::Agent(index))
-    }
-
-    /// From now on nothing goes wrong any more, and everything must come to its end.
-    fn heal(&mut self) -> Checked {
-        self.is_healed = true;
-        for link in 0..self.connections.len() {
-            if self.connections[link].is_hole {
-                self.cut(link);
-            }
-        }
-        for agent in &mut self.agents {
-            agent.stalled = None;
-        }
-        Ok(())
     }
 
     /// Everybody leaves; nothing may be left behind.

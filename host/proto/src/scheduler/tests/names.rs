@@ -1,0 +1,120 @@
+//! What names mean, and what becomes of work whose module changes.
+
+use super::*;
+
+#[test]
+fn registrations_wait_for_clusters_and_fail_only_when_all_are_ready() {
+    let mut env = Env::new(|_| {});
+    let client = env.client(9);
+    assert!(matches!(env.register(client, 1, "").as_slice(), [Message::Parked(_)]));
+    let agent = env.cluster_starting(1, &[""]);
+    assert!(matches!(env.register(client, 2, "").as_slice(), [Message::Parked(_)]));
+    assert_eq!(env.core.view(env.now).parked.len(), 2);
+    env.ready(agent, vec![module("other", 1)]);
+    let failures = env.take(client);
+    assert_eq!(failures.len(), 2);
+    for failure in failures {
+        let Message::RegisterFailed(failed) = failure else { panic!("{failure:?}") };
+        assert_eq!(failed[0].kind, RegisterErrorKind::UnknownModule);
+        assert!(failed[0].message.contains("other"), "{}", failed[0].message);
+    }
+    assert!(matches!(env.register(client, 3, "gpu").as_slice(), [Message::Parked(_)]), "no such worker yet");
+    env.cluster(2, &["gpu"]);
+    assert!(matches!(env.take(client).as_slice(), [Message::Registered(_)]));
+    env.nothing_else();
+}
+
+#[test]
+fn when_clusters_disagree_the_former_holds_then_it_is_an_error() {
+    let mut env = Env::new(|_| {});
+    let first = env.cluster(1, &[""]);
+    let client = env.client_with_function(9);
+    let second = env.cluster_starting(2, &[""]);
+    env.ready(second, vec![module("m", 2)]);
+    let beat = |env: &mut Env| {
+        for peer in [first, second, client] {
+            env.say(peer, Message::Heartbeat(vec![Heartbeat::default()]));
+            env.inbox.entry(peer).or_default().retain(|message| !matches!(message, Message::Pulse(_)));
+        }
+    };
+    for _ in 0..4 {
+        env.pass_ms(1_000);
+        beat(&mut env);
+    }
+    assert!(matches!(env.register(client, 2, "").as_slice(), [Message::Registered(_)]));
+    env.pass_ms(1_000);
+    let changed = env.take(client);
+    assert!(matches!(changed.as_slice(), [Message::Changed(_), Message::Changed(_)]), "{changed:?}");
+    let messages = env.register(client, 3, "");
+    let [Message::RegisterFailed(failed)] = messages.as_slice() else { panic!("{messages:?}") };
+    assert_eq!(failed[0].kind, RegisterErrorKind::Conflict);
+    assert!(failed[0].message.contains("0101") && failed[0].message.contains("0202"), "{}", failed[0].message);
+    env.say(first, Message::Modules(vec![crate::message::Modules { modules: vec![module("m", 2)] }]));
+    let changed = env.take(client);
+    assert_eq!(changed.len(), 2);
+    assert!(
+        changed.iter().all(|message| matches!(message, Message::Changed(all) if all[0].now.is_some())),
+        "{changed:?}"
+    );
+    env.nothing_else();
+}
+
+#[test]
+fn work_keeps_the_old_bytes_after_a_change() {
+    let mut env = Env::new(|_| {});
+    let agent = env.cluster(1, &[""]);
+    let client = env.client_with_function(9);
+    env.say(agent, Message::Modules(vec![crate::message::Modules { modules: vec![module("m", 2)] }]));
+    let messages = env.take(client);
+    let [Message::Changed(changed)] = messages.as_slice() else { panic!("{messages:?}") };
+    assert_eq!(changed[0].now.as_ref().expect("now").identity, module("m", 2).identity);
+    env.submit(client, [1], "");
+    let messages = env.take(agent);
+    let Message::Define(defines) = &messages[0] else { panic!("{messages:?}") };
+    assert_eq!(defines[0].identity, module("m", 1).identity);
+}
+
+#[test]
+fn a_client_s_own_module_runs_anywhere_and_is_private() {
+    let mut env = Env::new(|_| {});
+    let agent = env.cluster_starting(1, &[""]);
+    env.ready(agent, vec![]);
+    let client = env.client(9);
+    let own = crate::message::RegisterModule { module: module("m", 5), size_bytes: 100 };
+    env.say(client, Message::RegisterModule(vec![own]));
+    assert!(matches!(env.register(client, 1, "").as_slice(), [Message::Registered(_)]));
+    env.submit(client, [1], "");
+    let messages = env.take(agent);
+    assert!(matches!(&messages[0], Message::Define(defines) if defines[0].stored), "{messages:?}");
+    let other = env.client(8);
+    assert!(matches!(env.register(other, 1, "").as_slice(), [Message::RegisterFailed(_)]));
+    env.submit(other, [1], "");
+    assert_eq!(env.results(other), [(1, Err(FailureKind::Rejected))]);
+}
+
+#[test]
+fn tasks_whose_module_no_cluster_has_any_more_wait_for_a_while_and_say_why_they_end() {
+    let mut env = Env::new(|config| config.worker_timeout_ms = 4_000);
+    let first = env.cluster(1, &[""]);
+    let client = env.client_with_function(9);
+    env.submit(client, [1], "");
+    env.take(first);
+    env.say(first, Message::Goodbye(vec![Goodbye { reason: "restarted".to_owned() }]));
+    env.other.clear();
+    env.pass_ms(10_000);
+    let second = env.cluster_starting(2, &[""]);
+    env.ready(second, vec![module("m", 2)]);
+    assert!(matches!(env.take(client).as_slice(), [Message::Changed(_)]));
+    for _ in 0..4 {
+        env.nothing_else();
+        env.pass_ms(1_000);
+        env.say(second, Message::Heartbeat(vec![Heartbeat::default()]));
+        env.take(second);
+    }
+    let messages = env.take(client);
+    let [Message::TaskResult(results)] = messages.as_slice() else { panic!("{messages:?}") };
+    let Outcome::Failed(failure) = &results[0].outcome else { panic!("{results:?}") };
+    assert_eq!(failure.kind, FailureKind::Aborted);
+    assert!(failure.message.contains("0101") && failure.message.contains("`m`"), "{}", failure.message);
+    env.nothing_else();
+}
