@@ -406,7 +406,8 @@ fn speed() {
     let mut cluster = Cluster::start(workers, &[]);
     let function = cluster.function("nothing");
     let (mut sent, mut ended) = (0, 0);
-    let started = Instant::now();
+    let agent = cluster.child.id();
+    let (started, cpu_before) = (Instant::now(), cpu_ms(agent));
     while ended < TASKS {
         let room = (WINDOW - (sent - ended)).min(TASKS - sent);
         for start in (sent..sent + room).step_by(256) {
@@ -419,8 +420,15 @@ fn speed() {
         assert!(cluster.dones.drain(..).all(|done| matches!(done.outcome, Outcome::Ok(_))));
     }
     let elapsed = started.elapsed();
-    eprintln!("{TASKS} tasks in {elapsed:.2?}: {:.0} tasks/s", TASKS as f64 / elapsed.as_secs_f64());
+    let per_second = TASKS as f64 / elapsed.as_secs_f64();
+    let per_task = |cpu_ms: u64| cpu_ms as f64 * 1e3 / TASKS as f64;
     let pids = cluster.processors();
+    let processors = pids.iter().map(|pid| cpu_ms(*pid as u32)).sum();
+    eprintln!(
+        "{TASKS} tasks in {elapsed:.2?}: {per_second:.0} tasks/s; CPU a task: agent {:.2} us, processors {:.2} us",
+        per_task(cpu_ms(agent) - cpu_before),
+        per_task(processors),
+    );
     let mut respawns = vec![];
     let mut pid = pids[0];
     for _ in 0..20 {
@@ -439,6 +447,13 @@ fn speed() {
     }
     respawns.sort();
     eprintln!("kill to all tasks answered: median {:?}, worst {:?}", respawns[10], respawns[19]);
+}
+
+fn cpu_ms(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    ticks * 1_000 / rustix::param::clock_ticks_per_second()
 }
 
 fn newest_processor(agent: u32) -> Option<i32> {
