@@ -21,6 +21,7 @@ const NICE: i32 = 5;
 const SOCKET_BYTES: usize = 1 << 20;
 /// Most bytes taken from one processor in a turn, so that one that talks much starves nobody.
 const READ_BYTES: usize = 256 * 1024;
+const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Why a processor cannot be talked to any more.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,8 @@ pub(super) struct Process {
     socket: UnixStream,
     page: Page,
     incoming: Vec<u8>,
+    /// Read into; kept, because clearing a new one costs more than reading a few answers.
+    chunk: Box<[u8]>,
     taken: usize,
     outgoing: Vec<u8>,
     sent: usize,
@@ -83,6 +86,7 @@ impl Process {
             socket,
             page,
             incoming: Vec::new(),
+            chunk: vec![0; CHUNK_BYTES].into_boxed_slice(),
             taken: 0,
             outgoing: Vec::new(),
             sent: 0,
@@ -131,14 +135,13 @@ impl Process {
         self.incoming.drain(..self.taken);
         self.taken = 0;
         let mut total = 0;
-        let mut chunk = [0; 64 * 1024];
         while total < READ_BYTES && !self.is_at_end {
-            match self.socket.read(&mut chunk) {
+            match self.socket.read(&mut self.chunk) {
                 Ok(0) => self.is_at_end = true,
                 Ok(length) => {
-                    self.incoming.extend_from_slice(&chunk[..length]);
+                    self.incoming.extend_from_slice(&self.chunk[..length]);
                     total += length;
-                    if length < chunk.len() {
+                    if length < CHUNK_BYTES {
                         break;
                     }
                 }

@@ -456,7 +456,9 @@ impl Shell {
         let status = process.reap();
         let description = reason.unwrap_or_else(|| describe(status));
         let running = process.page().running().map(|(sequence, _)| sequence);
-        if !self.core.is_leaving() {
+        if self.core.is_leaving() {
+            tracing::debug!(worker = self.names[worker], "{description}");
+        } else {
             tracing::warn!(worker = self.names[worker], "{description}; it is replaced");
         }
         self.core.processor_died(now(), worker as u16, running, &description);
