@@ -1,6 +1,7 @@
 //! Whole histories of a cluster from one number: the real cores of scheduler, clients and agents on a network that
 //! delays, repeats, drops and cuts, with processors, agents and clients that die. Invariants are checked after every
-//! step and at the end; the same seed gives the same history. `SCALER_SIM_SEED=n` replays one, `SCALER_SIM_LOG=1` tells it.
+//! step and at the end; the same seed gives the same history. `SCALER_SIM_SEED=n` replays one, and `SCALER_SIM_LOG=1`
+//! prints its events.
 
 #[path = "sim/check.rs"]
 mod check;

@@ -184,7 +184,8 @@ impl Running {
                 let status = child.wait().context("the object storage cannot be waited for")?;
                 let what = if error == RecvTimeoutError::Timeout { "did not get ready" } else { "ended at once" };
                 anyhow::bail!(
-                    "the scheduler's own object storage at {} {what} ({status}); another one is set with --object-storage-address",
+                    "the scheduler's own object storage at {} {what} ({status}); \
+                     another one is set with --object-storage-address",
                     recipe.address
                 )
             }

@@ -343,7 +343,8 @@ impl Scheduler {
         } else if hello.version_min > VERSION || hello.version_max < VERSION_MIN {
             let (min, max) = (hello.version_min, hello.version_max);
             Some(format!(
-                "protocol versions {min} to {max} are not spoken here, only {VERSION_MIN} to {VERSION}; update one of us"
+                "protocol versions {min} to {max} are not spoken here, only {VERSION_MIN} to {VERSION}; \
+                 update the older program"
             ))
         } else if door == Some(Door::Monitor) && hello.role != Role::Monitor {
             Some("this is the monitor address; clients and clusters connect to the scheduler address".to_owned())
