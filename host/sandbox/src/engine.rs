@@ -1,6 +1,7 @@
 //! One engine a process: how instances are allocated, and the ticker that makes every loop interruptible.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -12,6 +13,7 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
+use crate::fault::MAX_FRAMES;
 use crate::host;
 use crate::state::TaskState;
 use crate::wasi::{self, WasiState};
@@ -187,7 +189,7 @@ pub(crate) fn configuration() -> Config {
         .async_stack_size(2 << 20)
         .generate_address_map(true)
         .wasm_backtrace_details(WasmBacktraceDetails::Enable)
-        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(32))
+        .wasm_backtrace_max_frames(NonZeroUsize::new(MAX_FRAMES))
         .gc_support(false)
         .wasm_gc(false)
         .wasm_exceptions(false)

@@ -12,6 +12,12 @@ use crate::state::{NotGranted, Stopped, TaskState, clean, clip};
 use crate::value::{BadArgument, BadResult};
 use crate::wasi::LastWords;
 
+/// Frames that are looked at when a guest traps: more than honest code nests calls of the same functions, mostly.
+pub(crate) const MAX_FRAMES: usize = 100;
+
+/// Lines of a trace that are kept.
+const MAX_TRACE_LINES: usize = 40;
+
 /// What is kept of texts that come from guests.
 const MAX_TEXT: usize = 8 << 10;
 
@@ -79,7 +85,7 @@ pub(crate) fn fault_of(error: wasmtime::Error, task: &Task<'_>, state: &mut Task
     }
     let trap = error.downcast_ref::<Trap>().copied();
     let panic = state.panic.take().or(last.panic.take());
-    let (kind, message) = if trap == Some(Trap::StackOverflow) {
+    let (kind, message) = if trap == Some(Trap::StackOverflow) || is_memory_stack_overflow(&error) {
         (FailureKind::StackOverflow, "the guest recursed too deeply: its stack is used up".to_owned())
     } else if let Some(wanted) = state.memory.denied {
         (FailureKind::MemoryLimit, memory_message(state, wanted, panic.as_deref()))
@@ -138,11 +144,24 @@ fn plain(error: &wasmtime::Error) -> String {
     parts.join(": ")
 }
 
+/// Whether a guest ran over the end of the stack that its language keeps in its memory. With the stack at the lowest
+/// addresses, as Rust and C have it, that is an access out of bounds, deep in calls of the same few functions.
+fn is_memory_stack_overflow(error: &wasmtime::Error) -> bool {
+    if error.downcast_ref::<Trap>() != Some(&Trap::MemoryOutOfBounds) {
+        return false;
+    }
+    let Some(frames) = error.downcast_ref::<WasmBacktrace>().map(WasmBacktrace::frames) else { return false };
+    let innermost: Vec<u32> = frames.iter().take(8).map(wasmtime::FrameInfo::func_index).collect();
+    let repeated = frames.iter().filter(|frame| innermost.contains(&frame.func_index())).count();
+    frames.len() >= MAX_FRAMES && repeated >= MAX_FRAMES / 2
+}
+
 /// The frames of the guest, innermost first, with demangled names.
 fn trace_of(error: &wasmtime::Error) -> Option<String> {
     let shown = error.downcast_ref::<WasmBacktrace>()?.to_string();
     // The first line says that this is a trace; a hint about variables of the environment may follow at the end.
-    let lines: Vec<&str> = shown.lines().skip(1).take_while(|line| !line.starts_with("note:")).collect();
+    let lines: Vec<&str> =
+        shown.lines().skip(1).take(MAX_TRACE_LINES).take_while(|line| !line.starts_with("note:")).collect();
     let trace = lines.join("\n");
     (!trace.is_empty()).then(|| clean(clip(&trace, MAX_TEXT)).into_owned())
 }

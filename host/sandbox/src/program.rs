@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use wasmtime::component::types::ComponentItem;
+use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 use crate::Engine;
@@ -148,6 +148,9 @@ impl Program {
         if ty.async_() {
             return Err(ModuleError::NotCallable { function: shown, reason: "it is async".into() });
         }
+        if let Some(refused) = ty.params().map(|(_, ty)| ty).chain(ty.results()).find_map(|ty| uncallable(&ty)) {
+            return Err(ModuleError::NotCallable { function: shown, reason: format!("its signature has {refused}") });
+        }
         let inner = EntryInner {
             program: self.clone(),
             index,
@@ -179,6 +182,22 @@ impl Program {
 
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+/// What in a type cannot cross between processes.
+fn uncallable(ty: &Type) -> Option<&'static str> {
+    match ty {
+        Type::Own(_) | Type::Borrow(_) => Some("a resource"),
+        Type::Future(_) | Type::Stream(_) => Some("a stream or a future"),
+        Type::ErrorContext => Some("an error context"),
+        Type::List(list) => uncallable(&list.ty()),
+        Type::Option(option) => uncallable(&option.ty()),
+        Type::Record(record) => record.fields().find_map(|field| uncallable(&field.ty)),
+        Type::Tuple(tuple) => tuple.types().find_map(|ty| uncallable(&ty)),
+        Type::Variant(variant) => variant.cases().filter_map(|case| case.ty).find_map(|ty| uncallable(&ty)),
+        Type::Result(result) => [result.ok(), result.err()].iter().flatten().find_map(uncallable),
+        _ => None,
     }
 }
 

@@ -89,6 +89,30 @@ fn endless_recursion_is_a_stack_overflow() {
 }
 
 #[test]
+fn running_over_a_stack_in_memory_is_a_stack_overflow_too() {
+    // As compilers do it: the stack grows down from 4,096 to 0, every call takes 16 bytes of it.
+    let program = load_wat(
+        r#"(component
+             (core module $m (memory 1) (global $sp (mut i32) (i32.const 4096))
+               (func $deep (export "f")
+                 (global.set $sp (i32.sub (global.get $sp) (i32.const 16)))
+                 (i32.store (global.get $sp) (i32.const 1))
+                 (call $deep)
+                 (global.set $sp (i32.add (global.get $sp) (i32.const 16))))
+               (func (export "g") (i32.store (i32.const -4) (i32.const 1))))
+             (core instance $i (instantiate $m))
+             (func (export "f") (canon lift (core func $i "f")))
+             (func (export "g") (canon lift (core func $i "g"))))"#,
+    );
+    let kind = |function| {
+        let entry = program.entry(None, function).expect("it is exported");
+        Setting::new().run(&entry, &[0x90]).outcome.expect_err("it fails").kind
+    };
+    assert_eq!(kind("f"), FailureKind::StackOverflow);
+    assert_eq!(kind("g"), FailureKind::Trap);
+}
+
+#[test]
 fn endless_allocation_hits_the_memory_limit() {
     let program = load_wat(HARM);
     for function in ["hoard", "hoard-tables"] {
@@ -276,6 +300,23 @@ fn what_is_no_component_is_refused_with_a_remedy() {
 fn functions_that_are_not_there_are_named() {
     let error = load_wat(HARM).entry(Some("ns:pkg/init"), "nothing").err().expect("refused");
     assert!(error.to_string().contains("ns:pkg/init.nothing"), "{error}");
+}
+
+#[test]
+fn functions_of_resources_cannot_be_called() {
+    let program = load_wat(
+        r#"(component
+             (type $r (resource (rep i32))) (export $handle "handle" (type $r))
+             (core module $m (func (export "f") (param i32 i32)) (memory (export "memory") 1)
+               (func (export "realloc") (param i32 i32 i32 i32) (result i32) (unreachable)))
+             (core instance $i (instantiate $m))
+             (alias core export $i "memory" (core memory $memory))
+             (alias core export $i "realloc" (core func $realloc))
+             (func (export "take") (param "x" (list (own $handle))) (canon lift (core func $i "f") (memory $memory) (realloc $realloc))))"#,
+    );
+    let error = program.entry(None, "take").err().expect("refused");
+    assert!(matches!(error, ModuleError::NotCallable { .. }), "{error}");
+    assert!(error.to_string().contains("a resource"), "{error}");
 }
 
 #[test]
