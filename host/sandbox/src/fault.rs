@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn an_error_value_that_is_text_is_the_message() {
-        assert_eq!(error_message(b"\xa9not \x1b[1mok"), "not ok");
+        assert_eq!(error_message(b"\xaanot \x1b[1mok"), "not ok");
         assert_eq!(error_message(&[7]), "the function returned an error value");
     }
 }
