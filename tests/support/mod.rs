@@ -18,13 +18,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Generous: the machine may be busy with other tests, and a first start compiles guests.
-pub const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// The umbrella program.
-pub const SCALER: &str = env!("CARGO_BIN_EXE_scaler");
+pub(crate) const SCALER: &str = env!("CARGO_BIN_EXE_scaler");
 
 /// Waits until `condition` gives a value; panics with `what` after `bound`.
-pub fn wait_for<T>(what: &str, bound: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, bound: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + bound;
     loop {
         if let Some(value) = condition() {
@@ -36,18 +36,18 @@ pub fn wait_for<T>(what: &str, bound: Duration, mut condition: impl FnMut() -> O
 }
 
 /// One server process. Killed with its children when dropped.
-pub struct Process {
+pub(crate) struct Process {
     name: String,
     child: Child,
     log: PathBuf,
     /// The ready line, once there.
-    pub ready: Value,
+    pub(crate) ready: Value,
     status: Option<ExitStatus>,
 }
 
 impl Process {
     /// Starts a program without waiting for its ready line. Output goes to `<dir>/<name>.log`.
-    pub fn spawn(name: &str, dir: &Path, program: &str, args: &[&str]) -> Self {
+    pub(crate) fn spawn(name: &str, dir: &Path, program: &str, args: &[&str]) -> Self {
         let log = dir.join(format!("{name}.log"));
         let out = File::create(&log).expect("log file");
         let child = Command::new(program)
@@ -63,14 +63,14 @@ impl Process {
     }
 
     /// Starts a program and waits for its ready line.
-    pub fn start(name: &str, dir: &Path, program: &str, args: &[&str]) -> Self {
+    pub(crate) fn start(name: &str, dir: &Path, program: &str, args: &[&str]) -> Self {
         let mut process = Self::spawn(name, dir, program, args);
         process.wait_ready();
         process
     }
 
     /// Waits for the ready line.
-    pub fn wait_ready(&mut self) {
+    pub(crate) fn wait_ready(&mut self) {
         let name = self.name.clone();
         let ready = wait_for(&format!("ready line of {name}; log:\n{}", self.log()), LONG, || {
             if let Some(status) = self.exited() {
@@ -89,39 +89,39 @@ impl Process {
     }
 
     /// An address from the ready line.
-    pub fn address(&self, key: &str) -> String {
+    pub(crate) fn address(&self, key: &str) -> String {
         self.ready[key].as_str().unwrap_or_else(|| panic!("no {key} in {}", self.ready)).to_owned()
     }
 
     /// Everything the process has written.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
     /// Waits until the log holds `text`.
-    pub fn wait_log(&self, text: &str) {
+    pub(crate) fn wait_log(&self, text: &str) {
         wait_for(&format!("`{text}` in the log of {}", self.name), LONG, || self.log().contains(text).then_some(()));
     }
 
     /// Process id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends a signal to the process alone.
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).expect("pid");
         rustix::process::kill_process(pid, signal).expect("signal");
     }
 
     /// `kill -9`.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         self.status = self.child.wait().ok();
     }
 
     /// Its exit status, if it has ended.
-    pub fn exited(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn exited(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
             self.status = self.child.try_wait().expect("wait");
         }
@@ -129,14 +129,14 @@ impl Process {
     }
 
     /// Waits for its end and gives its exit code.
-    pub fn wait_exit(&mut self, bound: Duration) -> i32 {
+    pub(crate) fn wait_exit(&mut self, bound: Duration) -> i32 {
         let name = self.name.clone();
         let status = wait_for(&format!("end of {name}"), bound, || self.exited());
         status.code().unwrap_or_else(|| panic!("{name} ended by a signal: {status}\n{}", self.log()))
     }
 
     /// Highest resident memory so far, in bytes.
-    pub fn peak_rss_bytes(&self) -> u64 {
+    pub(crate) fn peak_rss_bytes(&self) -> u64 {
         status_bytes(self.pid(), "VmHWM:")
     }
 }
@@ -156,7 +156,7 @@ impl Drop for Process {
 }
 
 /// A figure in bytes from `/proc/<pid>/status`.
-pub fn status_bytes(pid: u32, field: &str) -> u64 {
+pub(crate) fn status_bytes(pid: u32, field: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status
         .lines()
@@ -165,7 +165,7 @@ pub fn status_bytes(pid: u32, field: &str) -> u64 {
 }
 
 /// Whether a process exists and is no zombie.
-pub fn alive(pid: u32) -> bool {
+pub(crate) fn alive(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .ok()
         .and_then(|stat| stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next()))
@@ -173,18 +173,18 @@ pub fn alive(pid: u32) -> bool {
 }
 
 /// A scheduler with its own storage, and clusters.
-pub struct Stack {
+pub(crate) struct Stack {
     /// Working folder of all processes; `modules/` in it is the module path.
-    pub dir: TempDir,
+    pub(crate) dir: TempDir,
     /// The scheduler.
-    pub scheduler: Process,
+    pub(crate) scheduler: Process,
     /// Clusters, in the order of their start.
-    pub clusters: Vec<Process>,
+    pub(crate) clusters: Vec<Process>,
 }
 
 impl Stack {
     /// A scheduler on a free port, without a cluster. `modules` are copied into the module path.
-    pub fn scheduler(args: &[&str], modules: &[&Path]) -> Self {
+    pub(crate) fn scheduler(args: &[&str], modules: &[&Path]) -> Self {
         let dir = tempfile::tempdir().expect("folder");
         install(dir.path(), modules);
         let mut all = vec!["tcp://127.0.0.1:0"];
@@ -194,19 +194,19 @@ impl Stack {
     }
 
     /// A scheduler and one cluster of `workers` workers.
-    pub fn new(workers: usize, args: &[&str], modules: &[&Path]) -> Self {
+    pub(crate) fn new(workers: usize, args: &[&str], modules: &[&Path]) -> Self {
         let mut stack = Self::scheduler(&[], modules);
         stack.add_cluster(workers, args);
         stack
     }
 
     /// Where clients connect.
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.scheduler.address("scheduler_address")
     }
 
     /// Starts one more cluster and waits until it is ready; gives its index.
-    pub fn add_cluster(&mut self, workers: usize, args: &[&str]) -> usize {
+    pub(crate) fn add_cluster(&mut self, workers: usize, args: &[&str]) -> usize {
         let mut process = self.spawn_cluster(workers, args);
         process.wait_ready();
         self.clusters.push(process);
@@ -214,7 +214,7 @@ impl Stack {
     }
 
     /// Starts a cluster without waiting.
-    pub fn spawn_cluster(&self, workers: usize, args: &[&str]) -> Process {
+    pub(crate) fn spawn_cluster(&self, workers: usize, args: &[&str]) -> Process {
         let (address, workers) = (self.address(), workers.to_string());
         let mut all = vec![address.as_str(), "-n", &workers];
         all.extend_from_slice(args);
@@ -223,7 +223,7 @@ impl Stack {
     }
 
     /// Process ids of a cluster's processors now.
-    pub fn processor_pids(&self) -> Vec<u32> {
+    pub(crate) fn processor_pids(&self) -> Vec<u32> {
         let status = self.status();
         let workers = status["workers"].as_array().expect("workers");
         workers
@@ -235,19 +235,19 @@ impl Stack {
     }
 
     /// `scaler status --json`.
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         let out = scaler(&["status", &self.address(), "--json"]);
         assert!(out.status.success(), "status failed: {}", text(&out.stderr));
         serde_json::from_slice(&out.stdout).expect("status is JSON")
     }
 
     /// How many tasks are in a state.
-    pub fn tasks(&self, state: &str) -> u64 {
+    pub(crate) fn tasks(&self, state: &str) -> u64 {
         self.status()["tasks"][state].as_u64().unwrap_or(0)
     }
 
     /// `scaler submit ADDRESS CALL ..`.
-    pub fn submit(&self, call: &str, args: &[&str]) -> Output {
+    pub(crate) fn submit(&self, call: &str, args: &[&str]) -> Output {
         let address = self.address();
         let mut all = vec!["submit", &address, call];
         all.extend_from_slice(args);
@@ -255,14 +255,14 @@ impl Stack {
     }
 
     /// Submits a call that must succeed and gives its JSON.
-    pub fn value(&self, call: &str) -> Value {
+    pub(crate) fn value(&self, call: &str) -> Value {
         let out = self.submit(call, &[]);
         assert!(out.status.success(), "{call} failed: {}", text(&out.stderr));
         serde_json::from_slice(&out.stdout).unwrap_or_else(|error| panic!("{call}: {error}: {}", text(&out.stdout)))
     }
 
     /// Submits a call that must fail as a task (exit code 1) and gives what it wrote on stderr.
-    pub fn failure(&self, call: &str, args: &[&str]) -> String {
+    pub(crate) fn failure(&self, call: &str, args: &[&str]) -> String {
         let out = self.submit(call, args);
         assert_eq!(out.status.code(), Some(1), "{call}: {} {}", text(&out.stdout), text(&out.stderr));
         text(&out.stderr)
@@ -270,7 +270,7 @@ impl Stack {
 }
 
 /// Copies components into `<dir>/modules`.
-pub fn install(dir: &Path, modules: &[&Path]) {
+pub(crate) fn install(dir: &Path, modules: &[&Path]) {
     let folder = dir.join("modules");
     fs::create_dir_all(&folder).expect("modules folder");
     for module in modules {
@@ -279,22 +279,22 @@ pub fn install(dir: &Path, modules: &[&Path]) {
 }
 
 /// Runs `scaler` to its end.
-pub fn scaler(args: &[&str]) -> Output {
+pub(crate) fn scaler(args: &[&str]) -> Output {
     Command::new(SCALER).args(args).stdin(Stdio::null()).output().expect("scaler runs")
 }
 
 /// Output as text.
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Root of the repository.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the bins folder is in the root").to_owned()
 }
 
 /// Builds a guest of the repository (`examples/hello/guest`) once a run, by `scaler build`, and gives the component.
-pub fn guest(path: &str) -> PathBuf {
+pub(crate) fn guest(path: &str) -> PathBuf {
     static BUILT: OnceLock<std::sync::Mutex<std::collections::BTreeMap<String, PathBuf>>> = OnceLock::new();
     let mut built = BUILT.get_or_init(Default::default).lock().expect("guests");
     if let Some(done) = built.get(path) {
@@ -319,7 +319,7 @@ pub fn guest(path: &str) -> PathBuf {
 }
 
 /// Reads a whole file.
-pub fn read(path: &Path) -> Vec<u8> {
+pub(crate) fn read(path: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|mut file| file.read_to_end(&mut bytes))

@@ -27,6 +27,8 @@ impl Agent {
             worker.processor = Processor::Ready;
             worker.pid = pid;
             worker.ready_since = now;
+            // Views show the new processor at once, not an interval later.
+            self.uplink.heartbeat_now(now);
         }
     }
 

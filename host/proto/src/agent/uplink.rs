@@ -188,6 +188,10 @@ impl Uplink {
         self.dones.retain(|done| (done.task, done.attempt) != (attempt.task, attempt.attempt));
     }
 
+    pub(super) fn heartbeat_now(&mut self, now: Time) {
+        self.next_heartbeat = now;
+    }
+
     pub(super) fn heartbeat_is_due(&self, now: Time) -> bool {
         self.is_welcome() && now >= self.next_heartbeat
     }
