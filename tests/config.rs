@@ -163,7 +163,11 @@ fn a_cluster_says_by_its_code_why_it_ended() {
 }
 
 /// A stack with free ports; killed when the test fails.
-struct Up(Child, serde_json::Value, tempfile::TempDir);
+struct Up {
+    child: Child,
+    ready: serde_json::Value,
+    _folder: tempfile::TempDir,
+}
 
 impl Up {
     fn start() -> Self {
@@ -186,17 +190,17 @@ impl Up {
         let line = ready.next().expect("a ready line");
         // Somebody has to read on, or the stack's log would fail.
         std::thread::spawn(move || ready.for_each(drop));
-        Self(child, serde_json::from_str(&line).expect("JSON"), folder)
+        Self { child, ready: serde_json::from_str(&line).expect("JSON"), _folder: folder }
     }
 
     fn address(&self) -> &str {
-        self.1["scheduler_address"].as_str().expect("an address")
+        self.ready["scheduler_address"].as_str().expect("an address")
     }
 
     fn code(&mut self) -> Option<i32> {
         let patience = Instant::now() + Duration::from_secs(30);
         loop {
-            if let Some(status) = self.0.try_wait().expect("wait") {
+            if let Some(status) = self.child.try_wait().expect("wait") {
                 return status.code();
             }
             assert!(Instant::now() < patience, "the stack does not end");
@@ -207,8 +211,8 @@ impl Up {
 
 impl Drop for Up {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
