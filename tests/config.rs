@@ -222,10 +222,10 @@ fn a_stack_comes_up_shows_its_state_and_stops_on_a_signal() {
     let status = run(SCALER, &["status", up.address(), "--json"]);
     let view: serde_json::Value = serde_json::from_str(&status.stdout).expect("JSON");
     assert_eq!(view["workers"].as_array().map(Vec::len), Some(1), "{view}");
-    let monitor = run(SCALER, &["status", up.1["monitor_address"].as_str().expect("an address")]);
+    let monitor = run(SCALER, &["status", up.ready["monitor_address"].as_str().expect("an address")]);
     assert!(monitor.stdout.contains("1 worker in 1 cluster"), "{}{}", monitor.stdout, monitor.stderr);
     refused(SCALER, &["submit", up.address(), "nowhere:f()", "--timeout-seconds", "5"], &["nowhere"]);
-    kill_process(Pid::from_child(&up.0), Signal::INT).expect("signal");
+    kill_process(Pid::from_child(&up.child), Signal::INT).expect("signal");
     assert_eq!(up.code(), Some(0));
 }
 
