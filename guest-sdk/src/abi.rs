@@ -1,7 +1,7 @@
 //! Values to and from the canonical ABI of components, directly on the author's types. Called by generated code only.
 //!
 //! A value crosses in one of two forms: *stored* in memory at its [`Layout`], or *flat* as core values. Memory that an
-//! export receives was allocated by [`cabi_realloc`] and belongs to the guest; what it returns is given back by the
+//! export receives was allocated by `cabi_realloc` and belongs to the guest; what it returns is given back by the
 //! export's post-return function.
 
 use crate::layout::{Layout, Variant, align_up, max};
@@ -149,7 +149,7 @@ fn allocate(size: usize, align: usize) -> *mut u8 {
 /// Gives memory back.
 ///
 /// # Safety
-/// The memory must come from [`allocate`] or [`cabi_realloc`] with this size and alignment.
+/// The memory must come from [`allocate`] or `cabi_realloc` with this size and alignment.
 unsafe fn deallocate(pointer: *mut u8, size: usize, align: usize) {
     if size != 0 {
         // SAFETY: the caller's promise; the layout was valid when the memory was allocated.
