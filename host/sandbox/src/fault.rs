@@ -94,7 +94,9 @@ pub(crate) fn fault_of(error: wasmtime::Error, task: &Task<'_>, state: &mut Task
     } else if let Some(denied) = error.downcast_ref::<NotGranted>() {
         (FailureKind::Trap, denied.to_string())
     } else if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
-        (FailureKind::Trap, format!("the guest ended itself with exit status {status}{}", words(&last)))
+        // WASI 0.2 passes on only whether it was a success.
+        let how = if *status == 0 { "as if it had succeeded" } else { "with a failure" };
+        (FailureKind::Trap, format!("the guest ended itself {how}, where a result was expected{}", words(&last)))
     } else if let Some(trap) = trap {
         (FailureKind::Trap, format!("the guest trapped: {trap}{}", words(&last)))
     } else {
@@ -160,15 +162,45 @@ fn is_memory_stack_overflow(error: &wasmtime::Error) -> bool {
 fn trace_of(error: &wasmtime::Error) -> Option<String> {
     let shown = error.downcast_ref::<WasmBacktrace>()?.to_string();
     // The first line says that this is a trace; a hint about variables of the environment may follow at the end.
-    let lines: Vec<&str> =
-        shown.lines().skip(1).take(MAX_TRACE_LINES).take_while(|line| !line.starts_with("note:")).collect();
-    let trace = lines.join("\n");
+    let lines = without_repeats(shown.lines().skip(1).take_while(|line| !line.starts_with("note:")));
+    let trace = lines[..lines.len().min(MAX_TRACE_LINES)].join("\n");
     (!trace.is_empty()).then(|| clean(clip(&trace, MAX_TEXT)).into_owned())
+}
+
+/// Recursion shows the same function on hundreds of lines: one line and a count say as much.
+fn without_repeats<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let function = |line: &'a str| line.split_once(" - ").map(|(_, function)| function);
+    let mut kept: Vec<String> = Vec::new();
+    let (mut last, mut repeats) = (None, 0_usize);
+    for line in lines {
+        match function(line) {
+            Some(name) if last == Some(name) => repeats += 1,
+            name => {
+                if repeats > 0 {
+                    kept.push(format!("         (the same {repeats} more times)"));
+                    repeats = 0;
+                }
+                last = name;
+                kept.push(line.to_owned());
+            }
+        }
+    }
+    if repeats > 0 {
+        kept.push(format!("         (the same {repeats} more times)"));
+    }
+    kept
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn repeated_frames_are_counted() {
+        let lines = ["  0: 0x1 - a!f", "  1: 0x2 - a!f", "  2: 0x2 - a!f", "  3: 0x3 - a!g"];
+        let kept = without_repeats(lines.into_iter());
+        assert_eq!(kept, ["  0: 0x1 - a!f", "         (the same 2 more times)", "  3: 0x3 - a!g"]);
+    }
 
     #[test]
     fn an_error_value_that_is_text_is_the_message() {
