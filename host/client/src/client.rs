@@ -5,7 +5,7 @@ use std::{
     hash::{BuildHasher, Hasher, RandomState},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -153,9 +153,13 @@ impl Client {
         let (module, function) = call::parse_target(target)?;
         let target = Target { module, function, capabilities: options.capabilities.clone() };
         let deadline = options.timeout.and_then(|timeout| Some((Instant::now().checked_add(timeout)?, timeout)));
+        // Before the channel, so that it is dropped after the channel's end.
+        let mut withdrawal = Withdrawal { queue: &self.inner.queue, wanted: true };
         let (reply, answer) = oneshot::channel();
         self.inner.queue.push(Command::Register { target, deadline, reply })?;
-        answer.await.unwrap_or_else(|_| Err(self.inner.queue.error()))
+        let answer = answer.await;
+        withdrawal.wanted = false;
+        answer.unwrap_or_else(|_| Err(self.inner.queue.error()))
     }
 
     /// Submits a call.
@@ -333,12 +337,29 @@ impl Client {
     }
 }
 
+/// Takes a registration back when the caller stops waiting for its answer.
+struct Withdrawal<'a> {
+    queue: &'a Queue,
+    wanted: bool,
+}
+
+impl Drop for Withdrawal<'_> {
+    fn drop(&mut self) {
+        if self.wanted {
+            // A session that is over has no registrations.
+            let _ = self.queue.push(Command::Withdraw);
+        }
+    }
+}
+
 impl Inner {
     fn leave(&self) {
         // Refused when the session is over already.
         let _ = self.queue.push(Command::Leave);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The last client may be dropped by a waker, on the connection's thread itself.
         if let Some(thread) = thread
+            && thread.thread().id() != thread::current().id()
             && thread.join().is_err()
         {
             tracing::error!("the connection's thread panicked; please report this");

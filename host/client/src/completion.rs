@@ -26,10 +26,24 @@ use crate::{
 pub(crate) enum End {
     Outcome(Outcome),
     Lost(Closed),
-    NotRegistered { kind: RegisterErrorKind, message: String },
-    Bind { function: String, source: BindError },
-    Value { function: String, source: ValueError },
-    Storage { object: ObjectId, reason: String },
+    /// Not of a task: the session is over.
+    Over(Closed),
+    NotRegistered {
+        kind: RegisterErrorKind,
+        message: String,
+    },
+    Bind {
+        function: String,
+        source: BindError,
+    },
+    Value {
+        function: String,
+        source: ValueError,
+    },
+    Storage {
+        object: ObjectId,
+        reason: String,
+    },
 }
 
 impl End {
@@ -104,7 +118,7 @@ impl End {
                 stats: about.stats.clone(),
             })),
             Self::Lost(Closed::Left) => Error::Canceled { task },
-            Self::Lost(reason) => about.queue.closed_error(reason.clone()),
+            Self::Lost(reason) | Self::Over(reason) => about.queue.closed_error(reason.clone()),
             Self::NotRegistered { kind, message } => Error::not_registered(*kind, message.clone()),
             Self::Bind { function, source } => Error::Bind { function: function.clone(), source: source.clone() },
             Self::Value { function, source } => Error::Value { function: function.clone(), source: source.clone() },

@@ -26,7 +26,7 @@ use crate::{
     completion::{Cell, End},
     function::Version,
     pipe::{Completion, PipeShared},
-    queue::{Command, Queue},
+    queue::{Command, Leftovers, Queue},
     registry::Registry,
     transfer::Transfer,
 };
@@ -175,6 +175,7 @@ impl Driver {
             Command::Register { target, deadline, reply } => {
                 self.registry.register(target, deadline, reply, &mut self.core);
             }
+            Command::Withdraw => self.registry.withdraw(&mut self.core),
             Command::Cancel { number } => {
                 if let Some(cell) = self.registry.cancel(number, &mut self.core) {
                     self.finish_cell(&cell, End::Lost(Closed::Left), TaskStats::default());
@@ -433,23 +434,26 @@ impl Driver {
     /// The session is over: nothing waits for ever.
     fn finish(mut self) {
         let reason = self.closed.take().unwrap_or(Closed::Left);
-        for command in self.queue.close(reason.clone()) {
+        let Leftovers { commands, pipes } = self.queue.close(reason.clone());
+        for command in commands {
             match command {
                 Command::Submit { cell, .. } | Command::Call { cell, .. } => {
                     self.finish_cell(&cell, End::Lost(reason.clone()), TaskStats::default());
                 }
-                Command::Pipe(pipe) => pipe.close(&reason),
-                // Whoever waits for an answer hears that the other end is gone.
+                // Pipes are closed below; whoever waits for an answer hears that the other end is gone.
                 _ => {}
             }
         }
         for cell in self.registry.close(&reason) {
             self.finish_cell(&cell, End::Lost(reason.clone()), TaskStats::default());
         }
+        self.hand_out();
+        for pipe in pipes {
+            pipe.close(&reason);
+        }
         if let Some(connected) = self.connected.take() {
             let _ = connected.send(Err(self.queue.closed_error(reason)));
         }
-        self.hand_out();
         self.transfer.close();
         self.link.close(FLUSH_MAX);
     }

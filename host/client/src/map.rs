@@ -88,14 +88,15 @@ impl<I: Input> MapStream<I> {
             match sender.poll_room(context) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
-                    sender.push(Err(error));
+                    // Refused when the receiver has told it already.
+                    let _ = sender.push(Err(error));
                     return self.end_input();
                 }
                 Poll::Pending => return,
             }
             match input.poll_next(context) {
                 Poll::Ready(Some(element)) => {
-                    let ready = sender.push(self.function.bind(element));
+                    let Ok(ready) = sender.push(self.function.bind(element)) else { return self.end_input() };
                     owed = owed.saturating_sub(1);
                     if ready && owed == 0 {
                         return;

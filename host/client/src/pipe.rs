@@ -93,6 +93,8 @@ struct State {
     ended: bool,
     abandoned: bool,
     closed: Option<Closed>,
+    /// The receiver has heard why the session ended before the input did.
+    told: bool,
     sender: Option<Waker>,
     receiver: Option<Waker>,
 }
@@ -146,9 +148,13 @@ impl PipeShared {
         self.options.window.max(1).saturating_sub(state.calls)
     }
 
-    /// Takes a call (or, in its place, why it is none). Says whether a result can be taken.
-    fn push(self: &Arc<Self>, call: Result<BoundArguments, Error>) -> bool {
+    /// Takes a call (or, in its place, why it is none). Says whether a result can be taken; fails when nobody would see
+    /// one, as the receiver knows that the session is over.
+    fn push(self: &Arc<Self>, call: Result<BoundArguments, Error>) -> Result<bool, Error> {
         let mut state = self.lock();
+        if let (true, Some(reason)) = (state.told, &state.closed) {
+            return Err(self.queue.closed_error(reason.clone()));
+        }
         let bytes = call.as_ref().map_or(0, |arguments| arguments.bytes.len());
         let version = call.as_ref().ok().map(|arguments| Arc::clone(&arguments.version));
         let index = state.next_index;
@@ -161,18 +167,22 @@ impl PipeShared {
         if self.options.ordered {
             state.order.push_back(position);
         }
-        match call {
-            Ok(arguments) => state.outgoing.push(Outgoing { slot: position, arguments }),
-            Err(error) => self.settle(&mut state, position, Stage::Ended(End::from(error))),
+        let closed = state.closed.clone();
+        match (call, closed) {
+            (Ok(_), Some(reason)) => self.settle(&mut state, position, Stage::Ended(End::Lost(reason))),
+            (Ok(arguments), None) => state.outgoing.push(Outgoing { slot: position, arguments }),
+            (Err(error), _) => self.settle(&mut state, position, Stage::Ended(End::from(error))),
         }
         let announce = !state.outgoing.is_empty() && !std::mem::replace(&mut state.announced, true);
         let ready = state.front_is_ready();
+        let waker = if ready { state.receiver.take() } else { None };
         drop(state);
+        waker.into_iter().for_each(Waker::wake);
         if announce && self.queue.push(Command::Pipe(Arc::clone(self))).is_err() {
             self.close(&self.queue.closed());
-            return true;
+            return Ok(true);
         }
-        ready
+        Ok(ready)
     }
 
     /// The calls to submit.
@@ -293,8 +303,15 @@ impl PipeShared {
             waker.into_iter().for_each(Waker::wake);
             return Poll::Ready(true);
         }
-        if state.calls == 0 && (state.ended || state.closed.is_some()) {
+        if state.calls == 0 && (state.ended || state.told) {
             return Poll::Ready(false);
+        }
+        if let (0, Some(reason)) = (state.calls, state.closed.clone()) {
+            // In the place of the input's next element: else this would look like the end of all.
+            state.told = true;
+            let (index, queue, stats) = (state.next_index, Arc::clone(&self.queue), TaskStats::default());
+            taken.push_back(PipeItem { index, number: 0, queue, version: None, end: End::Over(reason), stats });
+            return Poll::Ready(true);
         }
         state.receiver = Some(context.waker().clone());
         // The head may be an end that waits for its value.
@@ -356,6 +373,7 @@ impl Slot {
 /// The two ends of a pipe.
 pub(crate) fn pipe(shared: PipeShared) -> (PipeSender, PipeReceiver) {
     let shared = Arc::new(shared);
+    shared.queue.attach(&shared);
     (PipeSender { shared: Arc::clone(&shared), room: 0 }, PipeReceiver { shared, taken: VecDeque::new() })
 }
 
@@ -366,8 +384,7 @@ impl PipeSender {
     /// When the receiver is gone or the client disconnected.
     pub async fn send(&mut self, arguments: BoundArguments) -> Result<(), Error> {
         future::poll_fn(|context| self.poll_room(context)).await?;
-        self.push(Ok(arguments));
-        Ok(())
+        self.push(Ok(arguments)).map(drop)
     }
 
     /// As [`PipeSender::send`], blocking the thread.
@@ -378,8 +395,7 @@ impl PipeSender {
         if self.room == 0 {
             park::block_on(future::poll_fn(|context| self.poll_room(context)))?;
         }
-        self.push(Ok(arguments));
-        Ok(())
+        self.push(Ok(arguments)).map(drop)
     }
 
     /// Ready when a call can be put in.
@@ -395,7 +411,10 @@ impl PipeSender {
     }
 
     /// Puts a call in, after [`PipeSender::poll_room`]. Says whether a result can be taken.
-    pub(crate) fn push(&mut self, call: Result<BoundArguments, Error>) -> bool {
+    ///
+    /// # Errors
+    /// When the receiver knows that the session is over.
+    pub(crate) fn push(&mut self, call: Result<BoundArguments, Error>) -> Result<bool, Error> {
         let bytes = call.as_ref().map_or(0, |arguments| arguments.bytes.len());
         // Large arguments ask for another look at the window's bytes.
         self.room =
@@ -415,7 +434,8 @@ impl Drop for PipeSender {
 }
 
 impl PipeReceiver {
-    /// The next result; `None` when the sender is gone and everything was received.
+    /// The next result; `None` when the sender is gone and everything was received. When the session ends before the
+    /// input does, the last item is the error that says why.
     pub async fn receive(&mut self) -> Option<PipeItem> {
         future::poll_fn(|context| self.poll_receive(context)).await
     }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -42,6 +42,8 @@ pub(crate) enum Command {
         deadline: Option<(Instant, Duration)>,
         reply: oneshot::Sender<Result<Function, Error>>,
     },
+    /// Somebody who waited for a function has gone away.
+    Withdraw,
     Cancel {
         number: u64,
     },
@@ -84,6 +86,14 @@ struct State {
     /// The other end waits (or is about to) and has to be woken.
     sleeping: bool,
     closed: Option<Closed>,
+    /// Those that hear of the end of the session even when they have nothing under way.
+    pipes: Vec<Weak<PipeShared>>,
+}
+
+/// What is left when the session ends.
+pub(crate) struct Leftovers {
+    pub(crate) commands: Vec<Command>,
+    pub(crate) pipes: Vec<Arc<PipeShared>>,
 }
 
 impl Queue {
@@ -122,11 +132,23 @@ impl Queue {
         state.sleeping = commands.is_empty();
     }
 
-    /// Refuses everything from now on; gives back what nobody will do.
-    pub(crate) fn close(&self, reason: Closed) -> Vec<Command> {
+    /// Has the pipe closed when the session ends, now if it has.
+    pub(crate) fn attach(&self, pipe: &Arc<PipeShared>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reason) = state.closed.clone() {
+            drop(state);
+            return pipe.close(&reason);
+        }
+        state.pipes.retain(|other| other.strong_count() > 0);
+        state.pipes.push(Arc::downgrade(pipe));
+    }
+
+    /// Refuses everything from now on; gives back what nobody will do, and the pipes to close.
+    pub(crate) fn close(&self, reason: Closed) -> Leftovers {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.closed.get_or_insert(reason);
-        std::mem::take(&mut state.commands)
+        let pipes = std::mem::take(&mut state.pipes).iter().filter_map(Weak::upgrade).collect();
+        Leftovers { commands: std::mem::take(&mut state.commands), pipes }
     }
 
     pub(crate) fn waker(&self) -> &Waker {

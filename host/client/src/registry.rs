@@ -210,6 +210,19 @@ impl Registry {
         }
     }
 
+    /// Forgets those who no longer wait for an answer.
+    pub(crate) fn withdraw(&mut self, core: &mut ClientCore) {
+        let requests: Vec<u64> = self.registrations.keys().copied().collect();
+        for request in requests {
+            let Some(registration) = self.registrations.get_mut(&request) else { continue };
+            let before = registration.waiters.len();
+            registration.waiters.retain(|waiter| !waiter.reply.is_closed());
+            if registration.waiters.len() < before {
+                self.demand(request, core);
+            }
+        }
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let waiters = self.registrations.values().flat_map(|registration| &registration.waiters);
         waiters.filter_map(|waiter| waiter.deadline.map(|(deadline, _)| deadline)).min()

@@ -2,10 +2,15 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, mpsc},
+    task::{Context, Poll, Wake, Waker},
+    time::{Duration, Instant},
+};
 
 use scaler_client::{
-    Arguments, Client, Error, FailureKind, FunctionOptions, MapOptions, SubmitOptions, Value, blocking,
+    Arguments, Client, Error, FailureKind, FunctionOptions, MapOptions, PipeReceiver, SubmitOptions, Value, blocking,
 };
 use support::{Scheduler, Script};
 
@@ -325,4 +330,152 @@ fn async_callers_need_no_runtime_of_ours() {
         assert_eq!(sum, 999_000);
         client.disconnect().await;
     });
+}
+
+/// Receives on another thread, so that a receiver that never wakes fails the test.
+fn receive_within_bounds(mut receiver: PipeReceiver) -> Vec<Result<Value, Error>> {
+    let (done, received) = mpsc::channel();
+    std::thread::spawn(move || {
+        let results = std::iter::from_fn(|| receiver.receive_blocking()).map(|item| item.value()).collect();
+        done.send(results).expect("the test waits");
+    });
+    received.recv_timeout(Duration::from_secs(10)).expect("the receiver woke")
+}
+
+#[test]
+fn an_idle_pipe_hears_that_the_scheduler_is_gone() {
+    let scheduler = Scheduler::start(Script::default());
+    let client = Client::builder()
+        .timeout(Duration::from_millis(300))
+        .heartbeat(Duration::from_millis(100))
+        .connect_blocking(&scheduler.address)
+        .expect("connects");
+    let double = client.function("test.init:double").expect("function");
+    let (mut sender, mut receiver) = client.pipe(MapOptions::new());
+    sender.send_blocking(double.bind(4).expect("binds")).expect("room");
+    assert_eq!(receiver.receive_blocking().expect("item").result::<u64>().expect("result"), 8);
+    drop(scheduler);
+    let results = receive_within_bounds(receiver);
+    assert!(matches!(&results[..], [Err(Error::Disconnected { .. })]), "{results:?}");
+    assert!(matches!(sender.send_blocking(double.bind(1).expect("binds")), Err(Error::Disconnected { .. })));
+}
+
+#[test]
+fn a_pipe_ends_with_the_session_whatever_its_sender_does() {
+    let scheduler = Scheduler::start(Script::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("runtime");
+    runtime.block_on(async {
+        let client = Client::connect(&scheduler.address).await.expect("connects");
+        let double = client.function("test.init:double").await.expect("function");
+        let (_idle, mut receiver) = client.pipe(MapOptions::new());
+        let mut results = client.map_stream(&double, Quiet, MapOptions::new());
+        let (mut used, used_receiver) = client.pipe(MapOptions::new());
+        used.send_blocking(double.bind(1).expect("binds")).expect("room");
+        let (mut receive, mut next) = (Box::pin(receiver.receive()), Box::pin(results.next::<u64>()));
+        assert!(is_pending(receive.as_mut()) && is_pending(next.as_mut()));
+        client.disconnect().await;
+        let limit = Duration::from_secs(10);
+        let item = tokio::time::timeout(limit, receive).await.expect("the receiver woke").expect("an error first");
+        assert!(matches!(item.value(), Err(Error::Disconnected { .. })) && item.index() == 0, "{item:?}");
+        assert!(receiver.receive().await.is_none());
+        let error = tokio::time::timeout(limit, next).await.expect("the map woke").expect("an error first");
+        assert!(matches!(error, Err(Error::Disconnected { .. })), "{error:?}");
+        assert!(results.next::<u64>().await.is_none());
+        // There was room for these for certain, so they are taken, and end.
+        for x in 0..3 {
+            used.send_blocking(double.bind(x).expect("binds")).expect("room");
+        }
+        let received = receive_within_bounds(used_receiver);
+        assert_eq!(received.len(), 5, "{received:?}");
+        assert!(received[1..4].iter().all(|result| matches!(result, Err(Error::Canceled { .. }))), "{received:?}");
+        assert!(matches!(received[4], Err(Error::Disconnected { .. })), "{received:?}");
+        let (_late, late) = client.pipe(MapOptions::new());
+        assert!(matches!(&receive_within_bounds(late)[..], [Err(Error::Disconnected { .. })]));
+    });
+}
+
+#[test]
+fn a_lookup_that_nobody_awaits_is_withdrawn() {
+    let scheduler = Scheduler::start(Script { clusters: false, ..Script::default() });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("runtime");
+    let client = runtime.block_on(Client::connect(&scheduler.address)).expect("connects");
+    let mut first = Box::pin(client.function("test.init:double"));
+    let mut second = Box::pin(client.function("test.init:double"));
+    assert!(is_pending(first.as_mut()) && is_pending(second.as_mut()));
+    let last_is = |held: u64| {
+        let what = format!("a demand of {held}");
+        scheduler.wait_until(&what, |counts| counts.demands.last().is_some_and(|demand| demand.held == held));
+    };
+    last_is(2);
+    drop(first);
+    last_is(1);
+    drop(second);
+    last_is(0);
+    // A later one is a registration of its own.
+    let mut third = Box::pin(client.function("test.init:double"));
+    assert!(is_pending(third.as_mut()));
+    scheduler.script(Script::default());
+    let function = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), third).await });
+    assert_eq!(function.expect("answered").expect("function").name(), "test.init:double");
+}
+
+#[test]
+fn the_last_client_may_go_on_the_connections_own_thread() {
+    let scheduler = Scheduler::start(Script::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+    let client = runtime.block_on(Client::connect(&scheduler.address)).expect("connects");
+    let mut future = client.call("test.init:hold(1)").expect("parses");
+    let last = Arc::new(DropsClient(Mutex::new(Some(client))));
+    let waker = Waker::from(Arc::clone(&last));
+    assert!(Pin::new(&mut future).poll(&mut Context::from_waker(&waker)).is_pending());
+    scheduler.wait_until("submitted", |counts| counts.submitted.len() == 1);
+    scheduler.answer_held();
+    scheduler.wait_until("a goodbye", |counts| counts.goodbyes == 1);
+    assert!(last.0.lock().expect("lock").is_none());
+}
+
+#[test]
+fn blocking_disconnect_and_drop_are_quick_without_a_scheduler() {
+    for disconnect in [true, false] {
+        let scheduler = Scheduler::start(Script::default());
+        let client = connect(&scheduler);
+        let hold = client.function("test.init:hold").expect("function");
+        let futures: Vec<_> = (0..100_u64).map(|x| client.submit(&hold, (x,)).expect("submits")).collect();
+        let (sender, receiver) = client.pipe(MapOptions::new());
+        drop(scheduler);
+        let started = Instant::now();
+        if disconnect {
+            client.disconnect();
+        }
+        drop(client);
+        assert!(started.elapsed() < Duration::from_secs(5));
+        assert!(futures.into_iter().all(|future| matches!(future.value(), Err(Error::Canceled { .. }))));
+        assert_eq!(receive_within_bounds(receiver).len(), 1);
+        drop(sender);
+    }
+}
+
+/// A stream that is not at its end and has nothing.
+struct Quiet;
+
+impl futures_core::Stream for Quiet {
+    type Item = u64;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u64>> {
+        Poll::Pending
+    }
+}
+
+/// Drops the last client when something is ready, as an executor does that runs its tasks where they are woken.
+struct DropsClient(Mutex<Option<Client>>);
+
+impl Wake for DropsClient {
+    fn wake(self: Arc<Self>) {
+        let client = self.0.lock().expect("lock").take();
+        drop(client);
+    }
+}
+
+fn is_pending(future: Pin<&mut impl Future>) -> bool {
+    future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
