@@ -4,7 +4,7 @@
 //! custom section `scaler-guest` that `scaler build` reads; everywhere, the checks and the errors.
 //! How the pieces follow each other:
 //!
-//! - [`module`](mod@module): what is exported, and the record;
+//! - `module`: what is exported, and the record;
 //! - `types`: Rust types to WIT text, flat core types and the code that moves them;
 //! - `function`: one exported function; `default`: the values of `#[default(..)]`;
 //! - `sharing`: types of other `#[module]`s of the crate, which a macro cannot see and has to be handed;
