@@ -1,6 +1,6 @@
 //! The cluster agent: link, queues and processors around the pure core, which decides everything.
 //!
-//! One loop ([`shell`]) waits on the link, the processors' sockets, signals and news from the module catalogue. The
+//! One loop (`shell`) waits on the link, the processors' sockets, signals and news from the module catalogue. The
 //! catalogue compiles and preloads on its own thread, so that heartbeats go on meanwhile.
 
 mod catalogue;

@@ -1,8 +1,8 @@
 //! The cluster agent: its queue, which worker gets what and when, cancel, timeouts, blame, give-back, leaving.
 //!
 //! The scheduler picks the cluster, the agent binds late: a processor gets about a millisecond of work, the rest waits
-//! in the agent's own queue ([`queue`]). What a processor has in hand can be taken back exactly, as long as it has not
-//! started ([`Effect::TakeBack`]). [`supervise`] looks after processors, [`uplink`] after the connection.
+//! in the agent's own queue (`queue`). What a processor has in hand can be taken back exactly, as long as it has not
+//! started ([`Effect::TakeBack`]). `supervise` looks after processors, `uplink` after the connection.
 
 mod effect;
 mod queue;
