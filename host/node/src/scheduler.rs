@@ -15,7 +15,7 @@ use std::{
 use scaler_net::{Address, Event, Link, Options, PeerId, SendError, Waker};
 use scaler_proto::{
     ids::Time,
-    scheduler::{self as core, Effect, Numbers, Scheduler, SchedulerConfig},
+    scheduler::{self as core, Effect, Loss, Note, Numbers, Scheduler, SchedulerConfig},
     wire::{self, Frames, WireError},
 };
 
@@ -196,8 +196,10 @@ impl Shell {
                 self.core.handle_unknown(now, peer, kind, numbers, &mut self.effects);
             }
             Err(error) => {
-                tracing::warn!("peer {}: {error}; its connection is closed", peer.0);
-                self.core.handle_garbage(now, peer, &error.to_string(), &mut self.effects);
+                // What else it had sent by then is not worth a line each.
+                if self.core.handle_garbage(now, peer, &error.to_string(), &mut self.effects) {
+                    tracing::warn!("peer {}: {error}; its connection is closed", peer.0);
+                }
             }
         }
     }
@@ -250,6 +252,7 @@ impl Shell {
             Effect::DeleteObjects(objects) => self.storage.delete(objects),
             // There is no journal yet, so none is asked for.
             Effect::Persist(_) => {}
+            Effect::Note(note) => log(note),
             Effect::End { reason } => {
                 tracing::info!("ending: {reason}");
                 self.ended = true;
@@ -282,6 +285,34 @@ impl Shell {
         self.main.close(FLUSH);
         self.monitor.close(Duration::ZERO);
         self.storage.stop();
+    }
+}
+
+fn log(note: Note) {
+    match note {
+        Note::ClusterReady { cluster, name, workers } => {
+            tracing::info!("cluster {name:?} ({cluster}) is ready with {workers} workers");
+        }
+        Note::ClusterLeft { cluster, name, reason, tasks } => {
+            tracing::info!("cluster {name:?} ({cluster}) left: {reason:?}; {tasks} tasks go elsewhere");
+        }
+        Note::ClusterLost { cluster, name, loss, tasks } => {
+            let how = match loss {
+                Loss::Closed => "its connection was closed",
+                Loss::Silent => "it was silent for too long",
+                Loss::Untrusted => "messages on its connection were lost or are not valid",
+                Loss::Replaced => "it connected again",
+            };
+            tracing::warn!("cluster {name:?} ({cluster}) is lost: {how}; {tasks} tasks go elsewhere");
+        }
+        Note::ClientConnected { client, name, resumed } => {
+            let what = if resumed { "is back" } else { "connected" };
+            tracing::info!("client {name:?} ({client}) {what}");
+        }
+        Note::ClientLeft { client, name, silent, unfinished } => {
+            let what = if silent { "was silent for too long and is forgotten" } else { "left" };
+            tracing::info!("client {name:?} ({client}) {what}; {unfinished} of its tasks end with it");
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    Effect, Record, Scheduler, SchedulerConfig,
+    Effect, Note, Record, Scheduler, SchedulerConfig,
     classes::{ClassKey, Needs},
     peers::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX},
     registrations::Registration,
@@ -451,9 +451,11 @@ impl Scheduler {
         }
     }
 
-    /// A client left or was silent for too long: its tasks end, its objects go.
-    pub(super) fn forget_client(&mut self, id: ClientId, event: Event) {
+    /// A client left or (then its tasks abort) was silent for too long: its tasks end, its objects go.
+    pub(super) fn forget_client(&mut self, id: ClientId, event: Event, out: &mut Vec<Effect>) {
         let Some(client) = self.clients.get_mut(&id) else { return };
+        let (name, unfinished) = (client.name.clone(), client.unfinished);
+        out.push(Effect::Note(Note::ClientLeft { client: id, name, silent: event == Event::Abort, unfinished }));
         let numbers = std::mem::take(&mut client.numbers);
         for place in numbers.into_values() {
             let Place::Live(key) = place else { continue };

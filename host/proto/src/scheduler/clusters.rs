@@ -15,7 +15,7 @@ use crate::{
 };
 
 use super::{
-    Effect, Scheduler,
+    Effect, Loss, Note, Scheduler,
     classes::{ClassKey, Fit, Needs},
     clients::{Ending, payload_of},
     tasks::TaskKey,
@@ -159,7 +159,7 @@ impl Scheduler {
         let same_epoch = hello.epoch == self.config.epoch;
         if let Some(former) = self.clusters.get(&id).and_then(|cluster| cluster.peer) {
             self.distrust(now, former, false);
-            self.lose_cluster(now, id, out);
+            self.lose_cluster(now, id, Loss::Replaced, out);
         }
         let cluster = self.clusters.entry(id).or_insert_with(|| Cluster::new(now, String::new()));
         cluster.name = hello.name;
@@ -174,6 +174,7 @@ impl Scheduler {
         if same_epoch {
             self.take_holds(id, peer, hello.holds);
         }
+        self.note_ready(id, false, out);
         self.clusters_changed(now);
     }
 
@@ -264,13 +265,29 @@ impl Scheduler {
         (task.attempt == attempt.attempt && task.cluster == Some(id)).then_some(key)
     }
 
-    pub(super) fn cluster_ready(&mut self, now: Time, id: AgentId, modules: Vec<ModuleInfo>, ready: bool) {
+    pub(super) fn cluster_ready(
+        &mut self,
+        now: Time,
+        id: AgentId,
+        modules: Vec<ModuleInfo>,
+        ready: bool,
+        out: &mut Vec<Effect>,
+    ) {
         if let Some(cluster) = self.clusters.get_mut(&id) {
+            let was_ready = cluster.is_ready();
             cluster.ready |= ready;
             cluster.offers.extend(modules.iter().map(|module| module.identity.clone()));
             cluster.modules = Some(modules);
+            self.note_ready(id, was_ready, out);
         }
         self.clusters_changed(now);
+    }
+
+    fn note_ready(&self, id: AgentId, was_ready: bool, out: &mut Vec<Effect>) {
+        if let Some(cluster) = self.clusters.get(&id).filter(|cluster| cluster.is_ready() && !was_ready) {
+            let (name, workers) = (cluster.name.clone(), cluster.workers.len());
+            out.push(Effect::Note(Note::ClusterReady { cluster: id, name, workers }));
+        }
     }
 
     pub(super) fn cluster_leaving(&mut self, now: Time, id: AgentId) {
@@ -427,14 +444,35 @@ impl Scheduler {
         }
     }
 
-    /// A cluster's connection is gone, or it was silent for too long: its tasks go elsewhere at once.
-    pub(super) fn lose_cluster(&mut self, now: Time, id: AgentId, out: &mut Vec<Effect>) {
-        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+    /// A cluster is gone without a word: its tasks go elsewhere at once. One that was at work may come back, and is
+    /// remembered for a while.
+    pub(super) fn lose_cluster(&mut self, now: Time, id: AgentId, loss: Loss, out: &mut Vec<Effect>) {
+        let Some(cluster) = self.clusters.get(&id) else { return };
+        let (name, is_kept) = (cluster.name.clone(), cluster.takes_work());
+        let tasks = self.take_tasks_back(now, id, out);
+        if !is_kept {
+            self.clusters.remove(&id);
+        }
+        out.push(Effect::Note(Note::ClusterLost { cluster: id, name, loss, tasks }));
+    }
+
+    /// A cluster said goodbye.
+    pub(super) fn cluster_left(&mut self, now: Time, id: AgentId, reason: String, out: &mut Vec<Effect>) {
+        let tasks = self.take_tasks_back(now, id, out);
+        if let Some(Cluster { name, .. }) = self.clusters.remove(&id) {
+            out.push(Effect::Note(Note::ClusterLeft { cluster: id, name, reason, tasks }));
+        }
+    }
+
+    /// Ends a cluster's connection for the tasks it has. Returns how many of them go elsewhere.
+    fn take_tasks_back(&mut self, now: Time, id: AgentId, out: &mut Vec<Effect>) -> usize {
+        let Some(cluster) = self.clusters.get_mut(&id) else { return 0 };
         if let Some(peer) = cluster.peer.take()
             && let Some(peer) = self.peers.get(peer)
         {
             cluster.last_heard = peer.last_heard;
         }
+        let mut requeued = 0;
         for key in cluster.assigned.clone() {
             let Some(task) = self.tasks.get_mut(key) else { continue };
             let mut ending = None;
@@ -457,10 +495,14 @@ impl Scheduler {
             }
             match ending {
                 Some(ending) => self.finish(now, key, ending, out),
-                None => self.requeue(key),
+                None => {
+                    self.requeue(key);
+                    requeued += 1;
+                }
             }
         }
         self.clusters_changed(now);
+        requeued
     }
 }
 

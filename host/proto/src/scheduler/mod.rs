@@ -2,19 +2,22 @@
 //!
 //! The map: `peers` (connections, batches), `clients` (submissions, results until they are delivered), `clusters` (what
 //! they offer, hold and report), `classes` (waiting tasks by need), `assignment` (placement and balancing),
-//! `registrations` (what names mean), `tasks` (the slab), `view`. States are in [`crate::task`], choices in
+//! `registrations` (what names mean), `tasks` (the slab), `view`, `note` (for the log). States are in [`crate::task`], choices in
 //! [`crate::policy`]. Handlers change state and note what is due; [`Scheduler::tick`] places, expires and sends.
 
 mod assignment;
 mod classes;
 mod clients;
 mod clusters;
+mod note;
 mod peers;
 mod registrations;
 mod tasks;
 #[cfg(test)]
 mod tests;
 mod view;
+
+pub use note::{Loss, Note};
 
 use std::collections::BTreeMap;
 
@@ -127,6 +130,8 @@ pub enum Effect {
     Drop(PeerId),
     /// Nobody needs these any more.
     DeleteObjects(Vec<ObjectId>),
+    /// Something for the log.
+    Note(Note),
     /// Flush what was sent, then end the process.
     End {
         /// Why, for the log.
@@ -282,14 +287,15 @@ impl Scheduler {
         }
     }
 
-    /// Bytes arrived that are no message at all: the connection is told why and closed.
-    pub fn handle_garbage(&mut self, now: Time, peer: PeerId, reason: &str, out: &mut Vec<Effect>) {
+    /// Bytes arrived that are no message at all: the connection is told why and closed. False if that is no news.
+    pub fn handle_garbage(&mut self, now: Time, peer: PeerId, reason: &str, out: &mut Vec<Effect>) -> bool {
         if self.peers.get(peer).is_none_or(|peer| matches!(peer.standing, Standing::Stale { .. })) {
-            return;
+            return false;
         }
         self.peers.refuse(peer, 0, reason.to_owned());
-        self.desert(now, peer, out);
+        self.desert(now, peer, Loss::Untrusted, out);
         self.peers.close(peer);
+        true
     }
 
     /// Looks at the numbers of a packet; `None` if it is not to be handled.
@@ -315,14 +321,14 @@ impl Scheduler {
             Receipt::Repeated => return None,
             Receipt::Fresh => {}
             Receipt::Gap => {
-                self.desert(now, id, out);
+                self.desert(now, id, Loss::Untrusted, out);
                 self.reset(id, "messages were lost on this connection", out);
                 return None;
             }
         }
         let acknowledged = peer.session.acknowledged();
         if standing != Standing::Greeting && epoch != self.config.epoch {
-            self.desert(now, id, out);
+            self.desert(now, id, Loss::Untrusted, out);
             self.reset(id, "the message is for another epoch of the scheduler", out);
             return None;
         }
@@ -374,6 +380,8 @@ impl Scheduler {
         };
         if let Standing::Client(id) = standing {
             self.greet_client(now, peer, id, &hello, &mut welcome);
+            let (name, resumed) = (hello.name.clone(), welcome.resumed);
+            out.push(Effect::Note(Note::ClientConnected { client: id, name, resumed }));
         }
         if let Some(peer) = self.peers.get_mut(peer) {
             peer.standing = standing;
@@ -412,7 +420,7 @@ impl Scheduler {
             Message::Heartbeat(beats) => self.pulse(peer, beats.iter().map(|beat| beat.sent)),
             Message::Shutdown(shutdowns) => self.shutdown(now, peer, shutdowns, out),
             Message::Goodbye(_) => {
-                self.forget_client(id, Event::ConfirmCancel);
+                self.forget_client(id, Event::ConfirmCancel, out);
                 self.peers.close(peer);
             }
             message => self.illegal(peer, &message, "a client"),
@@ -429,13 +437,15 @@ impl Scheduler {
                 beats.into_iter().for_each(|beat| self.cluster_heartbeat(now, id, beat));
             }
             Message::Ready(readies) => {
-                readies.into_iter().for_each(|ready| self.cluster_ready(now, id, ready.modules, true));
+                readies.into_iter().for_each(|ready| self.cluster_ready(now, id, ready.modules, true, out));
             }
-            Message::Modules(all) => all.into_iter().for_each(|all| self.cluster_ready(now, id, all.modules, false)),
+            Message::Modules(all) => {
+                all.into_iter().for_each(|all| self.cluster_ready(now, id, all.modules, false, out));
+            }
             Message::Leaving(_) => self.cluster_leaving(now, id),
-            Message::Goodbye(_) => {
-                self.lose_cluster(now, id, out);
-                self.clusters.remove(&id);
+            Message::Goodbye(goodbyes) => {
+                let reason = goodbyes.into_iter().next().map(|goodbye| goodbye.reason).unwrap_or_default();
+                self.cluster_left(now, id, reason, out);
                 self.peers.close(peer);
             }
             message => self.illegal(peer, &message, "a cluster"),
@@ -456,15 +466,15 @@ impl Scheduler {
 
     /// A connection is gone.
     pub fn disconnected(&mut self, now: Time, peer: PeerId, out: &mut Vec<Effect>) {
-        self.desert(now, peer, out);
+        self.desert(now, peer, Loss::Closed, out);
         self.peers.remove(peer);
     }
 
     /// Whoever was behind a connection is not there any more.
-    fn desert(&mut self, now: Time, id: PeerId, out: &mut Vec<Effect>) {
+    fn desert(&mut self, now: Time, id: PeerId, loss: Loss, out: &mut Vec<Effect>) {
         let Some(peer) = self.peers.get(id) else { return };
         match peer.standing {
-            Standing::Agent(agent) => self.lose_cluster(now, agent, out),
+            Standing::Agent(agent) => self.lose_cluster(now, agent, loss, out),
             standing => self.leave_client(standing, id),
         }
         self.distrust(now, id, false);
@@ -562,10 +572,10 @@ impl Scheduler {
         }
         for (id, peer) in silent_clients {
             peer.into_iter().for_each(|peer| self.distrust(now, peer, false));
-            self.forget_client(id, Event::Abort);
+            self.forget_client(id, Event::Abort, out);
         }
         for (id, peer) in silent_clusters {
-            self.lose_cluster(now, id, out);
+            self.lose_cluster(now, id, Loss::Silent, out);
             peer.into_iter().for_each(|peer| self.distrust(now, peer, false));
         }
         gone.into_iter().for_each(|id| drop(self.clusters.remove(&id)));

@@ -1,5 +1,6 @@
 //! The scheduler driven by messages: what comes out, and that nothing else does.
 
+mod departures;
 mod names;
 mod sessions;
 
@@ -22,8 +23,9 @@ struct Env {
     now: Time,
     sessions: BTreeMap<PeerId, Session>,
     inbox: BTreeMap<PeerId, Vec<Message>>,
-    /// Everything but messages.
+    /// Everything but messages and notes.
     other: Vec<Effect>,
+    notes: Vec<Note>,
     last_peer: u64,
 }
 
@@ -38,6 +40,7 @@ impl Env {
             sessions: BTreeMap::new(),
             inbox: BTreeMap::new(),
             other: Vec::new(),
+            notes: Vec::new(),
             last_peer: 0,
         }
     }
@@ -53,6 +56,7 @@ impl Env {
                         self.inbox.entry(peer).or_default().push(packet.message);
                     }
                 }
+                Effect::Note(note) => self.notes.push(note),
                 other => self.other.push(other),
             }
         }

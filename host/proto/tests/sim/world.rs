@@ -453,7 +453,7 @@ impl World {
                     self.after_us(50_000, Event::DownAtNode(link));
                 }
                 Effect::DeleteObjects(objects) => self.objects.retain(|object| !objects.contains(object)),
-                Effect::Persist(_) | Effect::End { .. } => {}
+                Effect::Persist(_) | Effect::Note(_) | Effect::End { .. } => {}
             }
         }
         Ok(())

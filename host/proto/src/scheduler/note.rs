@@ -1,0 +1,72 @@
+//! What the scheduler's log says about who comes and goes, as data: the shell words it, tests compare it.
+
+use crate::ids::{AgentId, ClientId};
+
+/// Something for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A cluster is past its preload and takes tasks, for the first time or again.
+    ClusterReady {
+        /// Which.
+        cluster: AgentId,
+        /// Its name, which others may have too.
+        name: String,
+        /// How many workers it has.
+        workers: usize,
+    },
+    /// A cluster said goodbye.
+    ClusterLeft {
+        /// Which.
+        cluster: AgentId,
+        /// Its name.
+        name: String,
+        /// Its words.
+        reason: String,
+        /// Tasks that it had and that go elsewhere.
+        tasks: usize,
+    },
+    /// A cluster went without a word.
+    ClusterLost {
+        /// Which.
+        cluster: AgentId,
+        /// Its name.
+        name: String,
+        /// How that was noticed.
+        loss: Loss,
+        /// Tasks that it had and that go elsewhere.
+        tasks: usize,
+    },
+    /// A client greeted.
+    ClientConnected {
+        /// Which.
+        client: ClientId,
+        /// Its name.
+        name: String,
+        /// It was here before and is still known.
+        resumed: bool,
+    },
+    /// A client is forgotten with its tasks.
+    ClientLeft {
+        /// Which.
+        client: ClientId,
+        /// Its name.
+        name: String,
+        /// It did not say goodbye, but nothing for too long.
+        silent: bool,
+        /// Tasks that end with it.
+        unfinished: u64,
+    },
+}
+
+/// How the loss of a cluster was noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Its connection was closed.
+    Closed,
+    /// Nothing was heard for too long.
+    Silent,
+    /// What came on its connection cannot be trusted.
+    Untrusted,
+    /// It greeted on a new connection before the end of the old one was noticed.
+    Replaced,
+}
