@@ -84,21 +84,19 @@ impl FromStr for Capabilities {
             return Ok(Self(tags));
         }
         for (index, entry) in text.split(',').enumerate() {
-            let (name, quantity) = match entry.split_once('=') {
-                None => (entry.trim(), None),
-                Some((name, value)) => {
-                    let value = value.trim();
-                    let number = value.parse::<i64>().map_err(|_| CapabilityError::NotAnInteger {
-                        name: name.trim().to_owned(),
-                        value: value.to_owned(),
-                    })?;
-                    // The original writes "no quantity" as -1.
-                    (name.trim(), (number != -1).then_some(number))
-                }
-            };
+            let (name, value) = entry.split_once('=').map_or((entry, None), |(name, value)| (name, Some(value.trim())));
+            let name = name.trim();
             if name.is_empty() {
                 return Err(CapabilityError::NoName { text: text.to_owned(), position: index + 1 });
             }
+            let number = value
+                .map(|value| {
+                    let error = |_| CapabilityError::NotAnInteger { name: name.to_owned(), value: value.to_owned() };
+                    value.parse::<i64>().map_err(error)
+                })
+                .transpose()?;
+            // The original writes "no quantity" as -1.
+            let quantity = number.filter(|number| *number != -1);
             if tags.insert(name.to_owned(), quantity).is_some() {
                 return Err(CapabilityError::Twice { name: name.to_owned() });
             }
@@ -139,6 +137,7 @@ mod tests {
     fn errors_quote_what_was_wrong() {
         assert!("gpu=two".parse::<Capabilities>().expect_err("no integer").to_string().contains("`two`"));
         assert!("linux,,gpu".parse::<Capabilities>().expect_err("empty").to_string().contains("entry 2"));
+        assert!("linux,=".parse::<Capabilities>().expect_err("no name").to_string().contains("entry 2 has no name"));
         assert!("a,a=1".parse::<Capabilities>().expect_err("twice").to_string().contains("`a`"));
     }
 

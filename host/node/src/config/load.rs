@@ -13,6 +13,7 @@ use super::{
     mistake::{ConfigError, Mistake, Place},
     nearest::nearest,
     sections::LoggingSettings,
+    wording::reword,
 };
 
 /// The settings of one command: a struct whose fields are its options.
@@ -78,6 +79,20 @@ impl Complaints {
         }
     }
 
+    /// The value must not pass a bound; beyond it, `instead` helps.
+    pub fn at_most<N: PartialOrd + Display>(&mut self, key: &'static str, value: N, most: N, instead: &str) {
+        if value > most {
+            self.about(key, format!("{value} is too many; give at most {most}, and {instead}"));
+        }
+    }
+
+    /// Another address is made from this one, unless it is given itself under the key `own`.
+    pub fn derives(&mut self, key: &'static str, address: &Address, offset: u16, own: &str) {
+        if let Err(error) = address.with_port_offset(offset) {
+            self.about(key, format!("`{own}` is not given and derived from it: {error}"));
+        }
+    }
+
     /// Whoever listens beyond this machine must say that it is meant.
     pub fn listens(&mut self, key: &'static str, address: &Address, insecure: bool) {
         if !insecure && !address.is_loopback() {
@@ -122,6 +137,10 @@ pub fn load<T: Section>(arguments: impl IntoIterator<Item = OsString>) -> Result
     layers.places.retain(|(key, _)| !typed.contains_key(key));
     layers.places.extend(typed.keys().map(|key| (key.clone(), Place::Flag)));
     layers.merged.extend(typed);
+    if mistakes.iter().any(|mistake| matches!(mistake, Mistake::Syntax { .. })) {
+        // What the rest of the settings lacks may be what could not be read.
+        return Err(ConfigError::sorted(mistakes));
+    }
     for (key, example) in T::REQUIRED {
         if !layers.merged.contains_key(*key) {
             if !layers.broken.iter().any(|broken| broken == key) {
@@ -138,10 +157,7 @@ pub fn load<T: Section>(arguments: impl IntoIterator<Item = OsString>) -> Result
             settings.set_config(config);
             Ok(Loaded { notices: settings.notices(), settings, warnings })
         }
-        _ => {
-            mistakes.sort_by_key(Mistake::line);
-            Err(ConfigError::Mistakes(mistakes))
-        }
+        _ => Err(ConfigError::sorted(mistakes)),
     }
 }
 
@@ -234,6 +250,7 @@ impl Layers {
                     self.places.push((key, place));
                 }
                 Err((offset, message)) => {
+                    let message = reword(&message);
                     self.broken.push(key.clone());
                     let place = file.place(offset.unwrap_or(key_span.start));
                     mistakes.push(Mistake::Value { place, section: section(), key, message });

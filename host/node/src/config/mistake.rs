@@ -107,6 +107,13 @@ pub enum ConfigError {
     Mistakes(Vec<Mistake>),
 }
 
+impl ConfigError {
+    pub(super) fn sorted(mut mistakes: Vec<Mistake>) -> Self {
+        mistakes.sort_by_key(Mistake::line);
+        Self::Mistakes(mistakes)
+    }
+}
+
 impl Mistake {
     pub(super) fn line(&self) -> usize {
         match self {

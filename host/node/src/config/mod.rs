@@ -13,6 +13,7 @@ mod sections;
 mod tests;
 mod text;
 mod values;
+mod wording;
 
 pub use docs::markdown_tables;
 pub use file::KNOWN_SECTIONS;

@@ -3,7 +3,7 @@
 //! The documentation of a field is its help text and its row in the README; its clap default is the only default; its
 //! name is the TOML key. An alias without a hyphen is a short flag of the original (`-osa`), see [`super::argv`].
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
 use scaler_net::Address;
@@ -256,9 +256,12 @@ pub struct LoggingSettings {
     pub json: bool,
 }
 
+/// Each worker is a process; a mistyped number must not take the machine down.
+const WORKERS_MAX: u32 = 1024;
+
 fn default_workers() -> u32 {
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    u32::try_from(cpus.saturating_sub(1).max(1)).unwrap_or(1)
+    u32::try_from(cpus.saturating_sub(1)).map_or(WORKERS_MAX, |workers| workers.clamp(1, WORKERS_MAX))
 }
 
 fn default_budget() -> u64 {
@@ -286,8 +289,12 @@ impl Section for SchedulerSettings {
         complain.positive("result_buffer_bytes", self.result_buffer_bytes);
         complain.positive("max_attempts", u64::from(self.max_attempts));
         complain.listens("scheduler_address", &self.scheduler_address, self.insecure);
-        if let Some(address) = &self.monitor_address {
-            complain.listens("monitor_address", address, self.insecure);
+        if self.object_storage_address.is_none() {
+            complain.derives("scheduler_address", &self.scheduler_address, 1, "object_storage_address");
+        }
+        match &self.monitor_address {
+            Some(address) => complain.listens("monitor_address", address, self.insecure),
+            None => complain.derives("scheduler_address", &self.scheduler_address, 2, "monitor_address"),
         }
         complain.logging_paths(&self.logging_paths);
     }
@@ -314,6 +321,7 @@ impl Section for ClusterSettings {
 
     fn validate(&self, complain: &mut Complaints) {
         complain.positive("num_of_workers", u64::from(self.num_of_workers));
+        complain.at_most("num_of_workers", self.num_of_workers, WORKERS_MAX, "start more clusters for more workers");
         complain.positive("preload_timeout_seconds", self.preload_timeout_seconds);
         complain.positive("per_worker_task_queue_size", u64::from(self.per_worker_task_queue_size));
         complain.positive("heartbeat_interval_seconds", self.heartbeat_interval_seconds);
@@ -324,6 +332,12 @@ impl Section for ClusterSettings {
         if !names.is_empty() && names.len() != self.num_of_workers as usize {
             let (have, want) = (names.len(), self.num_of_workers);
             complain.about("worker_names", format!("{have} names for {want} workers; give one name for each worker"));
+        }
+        let mut seen = BTreeSet::new();
+        for name in names {
+            if !seen.insert(name) {
+                complain.about("worker_names", format!("`{name}` is given twice; give each worker a name of its own"));
+            }
         }
         self.grants.validate(complain);
         complain.logging_paths(&self.logging_paths);

@@ -120,7 +120,7 @@ fn every_mistake_of_a_file_is_named_with_its_line_and_remedy() {
     for expected in [
         "deploy.toml:2: [cluster] scheduler_address",
         "deploy.toml:3: [cluster] has no key `num_of_worker`; did you mean `num_of_workers`?",
-        "deploy.toml:4: [cluster] num_of_workers: invalid type: string \"eight\"",
+        "deploy.toml:4: [cluster] num_of_workers: invalid type: string \"eight\", expected a whole number",
         "deploy.toml:5: [cluster] per_worker_capabilities: capability `gpu`: `two` is not an integer",
         "deploy.toml:6: [cluster] task_timeout_seconds",
         "deploy.toml:7: [cluster] heartbeat_interval_seconds: must be positive",
@@ -130,7 +130,8 @@ fn every_mistake_of_a_file_is_named_with_its_line_and_remedy() {
         "deploy.toml:11: [cluster] logging_paths: invalid type",
         "deploy.toml:12: [cluster] worker_names: 2 names for",
         "deploy.toml:13: [cluster] preload",
-        "deploy.toml:15: [cluster] grants: unknown field `clocks`",
+        "deploy.toml:15: [cluster] grants: unknown field `clocks`, expected one of",
+        "did you mean `clock`?",
         "deploy.toml:18: there is no section [clustre]; did you mean [cluster]?",
     ] {
         assert!(text.contains(expected), "missing {expected:?} in:\n{text}");
@@ -141,7 +142,8 @@ fn every_mistake_of_a_file_is_named_with_its_line_and_remedy() {
 #[test]
 fn broken_toml_a_missing_file_and_a_missing_address_are_clear() {
     let file = File::new("[scheduler]\nscheduler_address = \n");
-    assert!(mistakes::<SchedulerSettings>(&file.flag()).contains("deploy.toml:2: not valid TOML"));
+    let text = mistakes::<SchedulerSettings>(&file.flag());
+    assert!(text.contains("deploy.toml:2: not valid TOML") && !text.contains("missing"), "{text}");
     assert!(mistakes::<SchedulerSettings>("--config /nowhere/x.toml").contains("`/nowhere/x.toml`"));
     let text = mistakes::<ClusterSettings>("");
     assert!(text.contains("`scheduler_address`") && text.contains("[cluster]"), "{text}");
@@ -160,6 +162,29 @@ fn a_mistyped_flag_is_named_as_a_flag() {
     assert!(text.contains("--scheduler-address: tcp://0.0.0.0:8516") && text.contains("--monitor-address"), "{text}");
     assert!(scheduler("tcp://0.0.0.0:8516 --insecure").insecure);
     assert!(mistakes::<SchedulerSettings>("-lp x tcp://a:1").contains("is an address, not a path"));
+}
+
+#[test]
+fn a_cluster_has_at_most_1024_workers_each_with_its_own_name() {
+    assert_eq!(cluster("tcp://a:1 -n 1024").num_of_workers, 1024);
+    let text = mistakes::<ClusterSettings>("tcp://a:1 -n 1025");
+    assert!(text.contains("--num-of-workers: 1025 is too many; give at most 1024, and start more clusters"), "{text}");
+    let file = File::new("[cluster]\nscheduler_address='tcp://a:1'\nnum_of_workers=100000\n");
+    let text = mistakes::<ClusterSettings>(&file.flag());
+    assert!(text.contains("deploy.toml:3: [cluster] num_of_workers: 100000 is too many"), "{text}");
+    let text = mistakes::<ClusterSettings>("tcp://a:1 -n 2 -wn a,a");
+    assert!(text.contains("--worker-names: `a` is given twice"), "{text}");
+}
+
+#[test]
+fn an_address_without_room_for_the_derived_ones_is_refused() {
+    let text = mistakes::<SchedulerSettings>("tcp://127.0.0.1:65535");
+    assert!(text.contains("--scheduler-address") && text.contains("`object_storage_address`"), "{text}");
+    assert!(text.contains("`monitor_address`"), "{text}");
+    let text = mistakes::<SchedulerSettings>("tcp://127.0.0.1:65534");
+    assert!(!text.contains("object_storage_address") && text.contains("`monitor_address`"), "{text}");
+    scheduler("tcp://127.0.0.1:65534 -ma tcp://127.0.0.1:1");
+    scheduler("tcp://127.0.0.1:65535 -ma tcp://127.0.0.1:1 -osa tcp://127.0.0.1:2");
 }
 
 #[test]

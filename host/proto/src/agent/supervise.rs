@@ -16,6 +16,8 @@ const LOOK_MS: u64 = 20;
 const LOOK_CLOSELY_MS: u64 = 2;
 /// A task older than this gives up what waits behind it to workers without work.
 const BALANCE_AFTER_MS: u64 = 2;
+/// Processors started in one turn: each costs time in which no signal is read.
+const SPAWNS_MAX: u32 = 16;
 /// A leaving agent waits so long for the last acknowledgements.
 pub(super) const GOODBYE_MS: u64 = 1_000;
 
@@ -255,8 +257,12 @@ impl Agent {
 
     /// Starts, watches, interrupts and kills.
     pub(super) fn supervise(&mut self, now: Time, out: &mut Vec<Effect>) {
+        let mut spawns = 0;
         for worker in 0..self.workers.len() as u16 {
-            self.spawn(now, worker);
+            // The deadline of those left out is over, so that the next turn goes on with them.
+            if spawns < SPAWNS_MAX && self.spawn(now, worker) {
+                spawns += 1;
+            }
             self.watch(now, worker);
         }
         self.balance(now);
@@ -273,20 +279,23 @@ impl Agent {
         }
     }
 
-    fn spawn(&mut self, now: Time, worker: u16) {
+    /// Starts the worker's processor if that is due; true if it was.
+    fn spawn(&mut self, now: Time, worker: u16) -> bool {
         let state = &mut self.workers[worker as usize];
         let is_due = match state.processor {
             Processor::None => self.is_started,
             Processor::BackOff(at) => now >= at,
             _ => false,
         };
-        if is_due && self.departure.is_none() {
-            if state.processor != Processor::None {
-                state.restarts += 1;
-            }
-            state.processor = Processor::Starting;
-            self.pending.push(Effect::Spawn { worker });
+        if !is_due || self.departure.is_some() {
+            return false;
         }
+        if state.processor != Processor::None {
+            state.restarts += 1;
+        }
+        state.processor = Processor::Starting;
+        self.pending.push(Effect::Spawn { worker });
+        true
     }
 
     /// The running task's age: report, timeout, and the kill behind an interrupt.

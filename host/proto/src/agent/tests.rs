@@ -258,6 +258,19 @@ fn a_queued_task_is_canceled_at_once_and_one_in_a_processor_by_the_sequence_word
 }
 
 #[test]
+fn many_processors_are_started_over_several_turns() {
+    let worker = WorkerInfo { name: "worker".to_owned(), capabilities: "".parse().unwrap(), queue_size: 1 };
+    let mut agent = Agent::new(AgentConfig::new(AgentId(7), "host", vec![worker; 40]), Time(0));
+    agent.start(Time(0));
+    for expected in [16, 16, 8, 0] {
+        assert_eq!(agent.next_deadline().is_some_and(|at| at <= Time(1)), expected != 0);
+        let mut out = vec![];
+        agent.tick(Time(1), &mut out);
+        assert_eq!(out.iter().filter(|effect| matches!(effect, Effect::Spawn { .. })).count(), expected);
+    }
+}
+
+#[test]
 fn a_running_task_is_interrupted_and_then_killed() {
     let mut bench = Bench::new(&[""]);
     bench.run(1..=2);
