@@ -98,7 +98,6 @@ impl Wire {
         if kind == SocketType::ROUTER {
             socket.set_router_mandatory(true)?;
         } else {
-            socket.set_immediate(true)?;
             socket.set_connect_timeout(options.handshake_timeout_ms)?;
             // Never: a new connection is a new socket.
             socket.set_reconnect_ivl(-1)?;

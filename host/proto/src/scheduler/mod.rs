@@ -2,8 +2,9 @@
 //!
 //! The map: `peers` (connections, batches), `clients` (submissions, results until they are delivered), `clusters` (what
 //! they offer, hold and report), `classes` (waiting tasks by need), `assignment` (placement and balancing),
-//! `registrations` (what names mean), `tasks` (the slab), `view`, `note` (for the log). States are in [`crate::task`], choices in
-//! [`crate::policy`]. Handlers change state and note what is due; [`Scheduler::tick`] places, expires and sends.
+//! `registrations` (what names mean), `tasks` (the slab), `view`, `note` (for the log). States are in [`crate::task`],
+//! choices in [`crate::policy`]. Handlers change state and note what is due; [`Scheduler::tick`] places, expires and
+//! sends.
 
 mod assignment;
 mod classes;
