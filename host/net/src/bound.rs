@@ -16,6 +16,8 @@ use crate::{
     socket::{self, Notice, Queue, Received, Sender, Sent, Wire},
 };
 
+/// How long the connections stay open after the last message of a clean close.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 /// Pause between two tries to reach a peer whose pipe is full.
 const RETRY: Duration = Duration::from_millis(2);
 /// Pause after the first probe of a suspect; doubles with each one, since a busy libzmq takes its time.
@@ -153,6 +155,9 @@ impl Bound {
             self.retry_at = None;
             self.retry();
         }
+        // libzmq drops what a peer has received and not read yet when the connection ends, so the last words get a
+        // moment to be read.
+        std::thread::sleep(LAST_WORDS.min(deadline.saturating_duration_since(Instant::now())));
         self.end(deadline.saturating_duration_since(Instant::now()));
     }
 
