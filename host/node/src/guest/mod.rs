@@ -39,7 +39,7 @@ pub struct BuildArgs {
     /// Folder of the guest crate (or its Cargo.toml), or a WebAssembly file that another tool made
     #[arg(value_name = "PATH", default_value = ".")]
     pub path: PathBuf,
-    /// Where the component goes [default: `modules/<package>.wasm` in the crate]
+    /// Where the component goes; else modules/PACKAGE.wasm in the crate
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
