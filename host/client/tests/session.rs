@@ -281,9 +281,7 @@ fn a_scheduler_that_stays_away_fails_everything_in_time() {
     let started = Instant::now();
     let error = future.value().expect_err("no contact");
     assert!(matches!(error, Error::Disconnected { .. }), "{error}");
-    // The last words of a connection that ends at once may be lost; then the silence is the reason.
-    let reason = error.to_string();
-    assert!(reason.contains("maintenance") || reason.contains("no contact"), "{reason}");
+    assert!(error.to_string().contains("maintenance"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(5));
 }
 

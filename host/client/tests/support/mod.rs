@@ -200,7 +200,7 @@ impl State {
                             self.send(peer, Message::Goodbye(vec![Goodbye { reason: reason.clone() }]));
                         }
                     }
-                    Order::Stop => return,
+                    Order::Stop => return self.link.close(Duration::from_millis(200)),
                 }
             }
             self.link.drain(&mut events, 256, 256 * 1024).expect("drain");
