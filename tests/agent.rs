@@ -249,6 +249,7 @@ fn task(number: u64) -> TaskId {
 
 fn run(number: u64, function: FunctionId, arguments: &[u8]) -> Run {
     Run {
+        objects: Vec::new(),
         task: task(number),
         attempt: 1,
         function,

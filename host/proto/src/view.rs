@@ -18,6 +18,18 @@ pub struct View {
     /// Registrations that wait for a cluster, with the number of calls held for them.
     #[serde(default)]
     pub parked: Vec<ParkedView>,
+    /// One entry a function that was called, the busiest first where there are too many to list.
+    #[serde(default)]
+    pub functions: Vec<FunctionView>,
+    /// The last tasks that ended, oldest first; how many ended in all is in `tasks`. Empty unless asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recent: Vec<TaskView>,
+    /// One entry a second, oldest first, for the last minutes. Empty unless asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Sample>,
+    /// The last lines that guests wrote, oldest first. Empty unless asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogView>,
 }
 
 /// The scheduler and its resources.
@@ -51,6 +63,18 @@ pub struct SchedulerView {
     pub sent: BTreeMap<String, u64>,
     /// Bytes of results that clients have not acknowledged.
     pub result_buffer_bytes: u64,
+    /// CPU use over the last second, in thousandths of one core, 0 where the shell does not fill it in.
+    #[serde(default)]
+    pub cpu_permille: u32,
+    /// Memory that the scheduler's machine has left, 0 where the shell does not fill it in.
+    #[serde(default)]
+    pub memory_free_bytes: u64,
+    /// Objects that clients put for use in many tasks, and results that are stored.
+    #[serde(default)]
+    pub objects: u64,
+    /// Watchers that are connected.
+    #[serde(default)]
+    pub watchers: u64,
 }
 
 /// One worker.
@@ -82,6 +106,21 @@ pub struct WorkerView {
     pub rss_bytes: u64,
     /// Milliseconds since its agent was last heard.
     pub last_seen_ms: u64,
+    /// Tasks that may still be assigned to it before its queue is full.
+    #[serde(default)]
+    pub free: u64,
+    /// CPU use of its agent (shared by the workers of a cluster), in thousandths of one core.
+    #[serde(default)]
+    pub agent_cpu_permille: u32,
+    /// Resident memory of its agent.
+    #[serde(default)]
+    pub agent_rss_bytes: u64,
+    /// Memory that its machine has left.
+    #[serde(default)]
+    pub memory_free_bytes: u64,
+    /// Half of the last round trip between its agent and the scheduler, in microseconds.
+    #[serde(default)]
+    pub lag_us: u32,
 }
 
 /// One client.
@@ -106,4 +145,185 @@ pub struct ParkedView {
     pub call: String,
     /// Calls held at clients for it.
     pub held: u64,
+}
+
+/// One function, since the scheduler started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FunctionView {
+    /// `module.path:function`.
+    pub call: String,
+    /// Tasks of it that are accepted and have not ended.
+    pub unfinished: u64,
+    /// Tasks of it that ended, however.
+    pub finished: u64,
+    /// Of these, failed ones (canceled ones are none).
+    pub failed: u64,
+    /// Of these, canceled ones.
+    pub canceled: u64,
+    /// Sum of their run times; the mean is this by `finished - canceled`.
+    pub run_us: u64,
+    /// 99 of 100 of them ran no longer than this (to the next power of two by the eighth).
+    pub run_us_p99: u64,
+    /// Sum of the time to make their instances.
+    pub start_us: u64,
+    /// Most guest memory that one of them had.
+    pub peak_memory_bytes: u64,
+}
+
+/// One task that ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskView {
+    /// As commands print and take it: `<client>:<number>`.
+    pub id: String,
+    /// `module.path:function`.
+    pub call: String,
+    /// Its last state: `succeeded`, `failed`, `canceled` or `aborted`.
+    pub state: String,
+    /// When it ended, in milliseconds since the scheduler's start.
+    pub ended_ms: u64,
+    /// From acceptance to its last dispatch.
+    pub queued_us: u64,
+    /// Its run, with the making of the instance.
+    pub run_us: u64,
+    /// The making of the instance.
+    pub start_us: u32,
+    /// CPU time of the run.
+    pub cpu_us: u64,
+    /// Most guest memory it had.
+    pub peak_memory_bytes: u64,
+    /// Name of the worker that ran it, empty if none did.
+    pub worker: String,
+    /// Its agent.
+    pub cluster: String,
+    /// The attempt that counted, from 1.
+    pub attempt: u32,
+    /// Tags it asked for, as in the configuration.
+    pub capabilities: String,
+    /// Why it failed: the kind and the message, cut to a few hundred characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// How things stood at the end of one second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// End of the second, in milliseconds since the scheduler's start.
+    pub at_ms: u64,
+    /// Tasks that ended in it, however.
+    pub finished: u64,
+    /// Of these, failed or aborted ones.
+    pub failed: u64,
+    /// Tasks that wait.
+    pub waiting: u64,
+    /// Tasks assigned to clusters, running ones included.
+    pub assigned: u64,
+    /// Workers that had work, in thousandths of all.
+    pub busy_permille: u32,
+}
+
+/// One line that a guest wrote.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LogView {
+    /// When the scheduler got it, in milliseconds since its start.
+    pub at_ms: u64,
+    /// The task, empty for a preload.
+    pub task: String,
+    /// Name of the worker.
+    pub worker: String,
+    /// Its agent.
+    pub cluster: String,
+    /// `stdout`, `stderr`, `trace`, `debug`, `info`, `warn` or `error`.
+    pub source: String,
+    /// The line.
+    pub text: String,
+    /// Lines that were dropped before it, by the agent or the scheduler.
+    #[serde(default)]
+    pub dropped: u64,
+}
+
+/// What is new since the update before; see [`View::apply`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Changes {
+    /// The scheduler, whole.
+    pub scheduler: SchedulerView,
+    /// Workers that are new or not as they were.
+    #[serde(default)]
+    pub workers: Vec<WorkerView>,
+    /// Workers that are forgotten, by agent and name.
+    #[serde(default)]
+    pub workers_gone: Vec<(String, String)>,
+    /// Clients that are new or not as they were.
+    #[serde(default)]
+    pub clients: Vec<ClientView>,
+    /// Clients that are forgotten, by id.
+    #[serde(default)]
+    pub clients_gone: Vec<String>,
+    /// All totals.
+    #[serde(default)]
+    pub tasks: BTreeMap<String, u64>,
+    /// All parked registrations.
+    #[serde(default)]
+    pub parked: Vec<ParkedView>,
+    /// Functions that are new or not as they were.
+    #[serde(default)]
+    pub functions: Vec<FunctionView>,
+    /// Tasks that ended, oldest first; of very many only the last.
+    #[serde(default)]
+    pub recent: Vec<TaskView>,
+    /// Seconds that ended.
+    #[serde(default)]
+    pub history: Vec<Sample>,
+    /// Lines that were written; of very many only the last.
+    #[serde(default)]
+    pub logs: Vec<LogView>,
+}
+
+/// Tasks that a view lists.
+pub const RECENT_MAX: usize = 1_000;
+/// Seconds that a view lists.
+pub const HISTORY_MAX: usize = 300;
+/// Lines that a view lists.
+pub const LOGS_MAX: usize = 2_000;
+
+impl View {
+    /// Brings a view up to date. Applied to an empty view, a snapshot gives the whole.
+    pub fn apply(&mut self, changes: Changes) {
+        let Changes { scheduler, workers, workers_gone, clients, clients_gone, tasks, parked, .. } = changes;
+        self.scheduler = scheduler;
+        self.tasks = tasks;
+        self.parked = parked;
+        self.workers.retain(|worker| {
+            !workers_gone.iter().any(|(cluster, name)| *cluster == worker.cluster && *name == worker.name)
+        });
+        merge(&mut self.workers, workers, |worker| (worker.cluster.clone(), worker.name.clone()));
+        self.clients.retain(|client| !clients_gone.contains(&client.id));
+        merge(&mut self.clients, clients, |client| client.id.clone());
+        merge(&mut self.functions, changes.functions, |function| function.call.clone());
+        append(&mut self.recent, changes.recent, RECENT_MAX);
+        append(&mut self.history, changes.history, HISTORY_MAX);
+        append(&mut self.logs, changes.logs, LOGS_MAX);
+    }
+}
+
+/// Puts each new entry in the place of the one with the same key, or at the end.
+fn merge<T, K: Ord>(entries: &mut Vec<T>, new: Vec<T>, key: impl Fn(&T) -> K) {
+    if new.is_empty() {
+        return;
+    }
+    let mut places: BTreeMap<K, usize> = entries.iter().enumerate().map(|(place, entry)| (key(entry), place)).collect();
+    for entry in new {
+        match places.get(&key(&entry)) {
+            Some(place) => entries[*place] = entry,
+            None => {
+                places.insert(key(&entry), entries.len());
+                entries.push(entry);
+            }
+        }
+    }
+}
+
+fn append<T>(entries: &mut Vec<T>, new: Vec<T>, most: usize) {
+    entries.extend(new);
+    let excess = entries.len().saturating_sub(most);
+    entries.drain(..excess);
 }

@@ -76,6 +76,8 @@ impl Bench {
         };
         self.core.connected(self.now, peer, &mut self.out);
         let hello = Hello {
+            profiling: false,
+            stream_output: false,
             role,
             id: peer.0,
             name: String::new(),
@@ -106,6 +108,7 @@ impl Bench {
 
 fn submit(number: u64) -> Submit {
     Submit {
+        objects: Vec::new(),
         number,
         function: FunctionId(1),
         arguments: Payload::Inline(vec![0x91, 0xcd, 0x12, 0x34]),

@@ -58,6 +58,7 @@ fn bomb(kind: Kind, count: u16, body: &[u8]) -> Frames {
 
 fn samples() -> Vec<Frames> {
     let run = |number| Run {
+        objects: Vec::new(),
         task: TaskId { client: ClientId(1), number },
         attempt: 1,
         function: FunctionId(1),

@@ -110,6 +110,8 @@ impl Script {
 
     fn greet(&mut self, role: Role) {
         self.say(Message::Hello(vec![Hello {
+            profiling: false,
+            stream_output: false,
             role,
             id: 5,
             name: "script".to_owned(),

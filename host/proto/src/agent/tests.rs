@@ -136,6 +136,7 @@ fn define() -> Define {
 
 fn run(number: u64) -> Run {
     Run {
+        objects: Vec::new(),
         task: task(number),
         attempt: 1,
         function: FUNCTION,

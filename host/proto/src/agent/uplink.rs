@@ -108,6 +108,8 @@ impl Uplink {
         holds.extend(self.returned.iter().map(|returned| returned.attempt));
         self.running.clear();
         let hello = Hello {
+            profiling: false,
+            stream_output: false,
             role: Role::Agent,
             id: config.id.0,
             name: config.name.clone(),
@@ -261,7 +263,17 @@ impl Uplink {
         }
         if let Some(workers) = loads {
             self.next_heartbeat = now.plus_ms(config.heartbeat_interval_ms.max(1));
-            self.send(Message::Heartbeat(vec![Heartbeat { sent: now.0, workers, rss_bytes }]), out);
+            self.send(
+                Message::Heartbeat(vec![Heartbeat {
+                    cpu_permille: 0,
+                    memory_free_bytes: 0,
+                    lag_us: 0,
+                    sent: now.0,
+                    workers,
+                    rss_bytes,
+                }]),
+                out,
+            );
         }
         self.acknowledge(now, out);
         None

@@ -141,6 +141,8 @@ impl ClientCore {
         self.forget_connection();
         self.stage = Stage::Greeting(peer);
         let hello = Hello {
+            profiling: false,
+            stream_output: false,
             role: self.config.role,
             id: self.config.id.0,
             name: self.config.name.clone(),

@@ -196,6 +196,7 @@ impl Scheduler {
         task.reserved = result.reserve;
         self.buffered += u64::from(result.reserve);
         let run = Run {
+            objects: task.objects.clone(),
             task: task.id,
             attempt: task.attempt,
             function: function_id,

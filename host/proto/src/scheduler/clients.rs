@@ -301,6 +301,7 @@ impl Scheduler {
             timeout_ms: submit.timeout_ms,
             retries: submit.retries,
             arguments: submit.arguments,
+            objects: submit.objects,
             state: State::Waiting,
             attempt: 0,
             deaths: 0,

@@ -2,6 +2,7 @@
 
 use crate::{
     ids::{AgentId, FunctionId, TaskId, Time},
+    message::ArgumentObject,
     payload::Payload,
     task::{Event, IllegalMove, State},
 };
@@ -24,6 +25,8 @@ pub(super) struct Task {
     pub(super) timeout_ms: u64,
     pub(super) retries: u32,
     pub(super) arguments: Payload,
+    /// Arguments that are objects of their own; their owner keeps them.
+    pub(super) objects: Vec<ArgumentObject>,
     pub(super) state: State,
     /// Dispatches so far.
     pub(super) attempt: u32,

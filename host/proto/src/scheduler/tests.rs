@@ -195,6 +195,8 @@ impl Env {
 
 fn hello(role: Role, id: u64) -> Hello {
     Hello {
+        profiling: false,
+        stream_output: false,
         role,
         id,
         name: format!("peer {id}"),
@@ -219,6 +221,7 @@ fn module(path: &str, content: u8) -> ModuleInfo {
 
 fn submit(number: u64, tags: &str) -> Submit {
     Submit {
+        objects: Vec::new(),
         number,
         function: FunctionId(1),
         arguments: Payload::Inline(vec![0x90]),

@@ -47,6 +47,7 @@ impl Scheduler {
             clients: clients.collect(),
             tasks,
             parked: parked.take(ENTRIES_MAX).collect(),
+            ..View::default()
         }
     }
 
@@ -73,6 +74,7 @@ impl Scheduler {
             received: by_name(&self.peers.received),
             sent: by_name(&self.peers.sent),
             result_buffer_bytes: self.clients.values().map(|client| client.kept_bytes()).sum(),
+            ..SchedulerView::default()
         }
     }
 
@@ -101,6 +103,8 @@ impl Scheduler {
             cpu_permille: load.cpu_permille,
             rss_bytes: load.rss_bytes,
             last_seen_ms,
+            free: u64::from(info.queue_size).saturating_sub(queued + running),
+            ..WorkerView::default()
         })
     }
 }

@@ -27,6 +27,7 @@ fn packet(message: Message) -> Packet {
 
 fn run(number: u64, bytes: usize) -> Run {
     Run {
+        objects: Vec::new(),
         task: TaskId { client: ClientId(0x1234_5678_9abc_def0 ^ number), number },
         attempt: 1,
         function: FunctionId(3),
@@ -57,6 +58,7 @@ fn golden_bytes_of_an_acknowledgement() {
 #[test]
 fn golden_bytes_of_a_submit_with_a_small_and_a_large_argument() {
     let submit = |number, arguments| Submit {
+        objects: Vec::new(),
         number,
         function: FunctionId(2),
         arguments,

@@ -124,6 +124,7 @@ impl ClientCore {
 impl Call {
     fn to_submit(&self, number: u64) -> Submit {
         Submit {
+            objects: Vec::new(),
             number,
             function: self.function,
             arguments: self.arguments.clone(),

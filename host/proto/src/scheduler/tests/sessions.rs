@@ -38,6 +38,7 @@ fn illegal_messages_are_refused_and_cost_nothing_else() {
     let agent = env.cluster(1, &[""]);
     let client = env.client(9);
     let run = Run {
+        objects: Vec::new(),
         task: TaskId { client: ClientId(9), number: 1 },
         attempt: 1,
         function: FunctionId(1),
