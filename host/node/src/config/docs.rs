@@ -4,6 +4,7 @@ use clap::Command;
 
 use super::{
     argv,
+    faces::{TopSettings, WebUiSettings},
     load::{Section, command},
     sections::{ClusterSettings, ObjectStorageSettings, SchedulerSettings},
 };
@@ -71,12 +72,17 @@ fn split_notes(help: &str) -> (&str, Option<&str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{TopSettings, WebUiSettings};
 
     #[test]
     fn every_option_has_a_meaning_and_a_flag() {
-        for command in
-            [command::<SchedulerSettings>(), command::<ClusterSettings>(), command::<ObjectStorageSettings>()]
-        {
+        for command in [
+            command::<SchedulerSettings>(),
+            command::<ClusterSettings>(),
+            command::<ObjectStorageSettings>(),
+            command::<WebUiSettings>(),
+            command::<TopSettings>(),
+        ] {
             for (key, flags, default, meaning) in rows(&command) {
                 assert!(!flags.is_empty() && !default.is_empty() && !meaning.is_empty(), "{key}");
                 assert!(!meaning.contains("[default"), "{key}: {meaning}");

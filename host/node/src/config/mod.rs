@@ -3,6 +3,7 @@
 
 mod argv;
 mod docs;
+mod faces;
 mod file;
 mod grants;
 mod load;
@@ -16,6 +17,7 @@ mod values;
 mod wording;
 
 pub use docs::markdown_tables;
+pub use faces::{TopSettings, WebUiSettings};
 pub use file::KNOWN_SECTIONS;
 pub use grants::GrantSettings;
 pub use load::{Complaints, Loaded, Section, load};
