@@ -1,7 +1,7 @@
 //! The pure half of Scaler: everything that can be decided without touching the world.
 //!
 //! *Pure* means: no clock, no I/O, no randomness, no async, no callback. Time and seeds are arguments, what should
-//! happen comes back as data. So every history of a cluster can be replayed from a seed (`tests/sim.rs`).
+//! happen comes back as data. So every history of a cluster can be replayed from a seed (`sim`, in its tests).
 
 pub mod agent;
 pub mod call;
@@ -18,6 +18,8 @@ pub mod policy;
 pub mod resolve;
 pub mod scheduler;
 pub mod session;
+#[cfg(test)]
+mod sim;
 pub mod task;
 pub mod value;
 pub mod view;

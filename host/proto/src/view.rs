@@ -61,7 +61,7 @@ pub struct SchedulerView {
     pub received: BTreeMap<String, u64>,
     /// Messages sent by kind.
     pub sent: BTreeMap<String, u64>,
-    /// Bytes of results that clients have not acknowledged.
+    /// Bytes of results that clients have not acknowledged, and of the room kept for results of tasks at clusters.
     pub result_buffer_bytes: u64,
     /// CPU use over the last second, in thousandths of one core, 0 where the shell does not fill it in.
     #[serde(default)]

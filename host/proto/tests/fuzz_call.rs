@@ -1,6 +1,6 @@
 //! A seeded mutation fuzzer for everything in this crate that reads text or values from strangers: hundreds of
-//! thousands of damaged inputs in a few seconds, the same ones in every run. `fuzz/` has the same as cargo-fuzz
-//! targets.
+//! thousands of damaged inputs in a few seconds, the same ones in every run. Whole messages of every kind are damaged
+//! in the same way by the tests of `wire`.
 
 use scaler_proto::{
     call::{Call, parse_literal, parse_target},

@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    capability::Capabilities,
     ids::{AgentId, Time},
     message::{FailureKind, INLINE_MAX, Run, StopReason},
     policy::{self, Candidate, Room},
@@ -17,6 +18,7 @@ use super::{
     classes::{ClassKey, Fit},
     clients::Ending,
     clusters::Cluster,
+    seeded::Fault,
     tasks::TaskKey,
 };
 
@@ -116,7 +118,7 @@ impl Scheduler {
         let mut turns = Vec::with_capacity(fits.len());
         for fit in fits {
             let Some(cluster) = self.clusters.get(&fit.cluster) else { continue };
-            if cluster.room(key, &fit) > 0 {
+            if self.room(cluster, key, &fit) > 0 {
                 let spare_tags =
                     if self.config.allocate_policy == AllocatePolicy::Capability { fit.spare_tags } else { 0 };
                 let candidate = Candidate {
@@ -131,11 +133,22 @@ impl Scheduler {
         BinaryHeap::from(turns)
     }
 
+    /// How many more tasks of a class a cluster may be given.
+    fn room(&self, cluster: &Cluster, class: ClassKey, fit: &Fit) -> u64 {
+        if self.seeded.is(Fault::OverfillQueues) { u64::MAX } else { cluster.room(class, fit) }
+    }
+
     /// The clusters that may run a class.
     fn fits_of(&mut self, key: ClassKey) -> Vec<Fit> {
         let Some(class) = self.classes.get_mut(key) else { return Vec::new() };
         let clusters = &self.clusters;
-        let fit = || clusters.iter().filter_map(|(id, cluster)| cluster.fit(*id, &class.needs)).collect();
+        let fit = || {
+            let mut needs = class.needs.clone();
+            if self.seeded.is(Fault::IgnoreTags) {
+                needs.capabilities = Capabilities::none();
+            }
+            clusters.iter().filter_map(|(id, cluster)| cluster.fit(*id, &needs)).collect()
+        };
         class.fits.get_or_insert_with(fit).clone()
     }
 
@@ -144,7 +157,7 @@ impl Scheduler {
         while let Some(mut turn) = turns.pop() {
             let id = turn.fit.cluster;
             let Some(cluster) = self.clusters.get(&id) else { continue };
-            let room = cluster.room(class, &turn.fit);
+            let room = self.room(cluster, class, &turn.fit);
             let assigned = cluster.assigned.len() as u64;
             if room == 0 {
                 continue;
@@ -191,7 +204,9 @@ impl Scheduler {
         }
         self.attach(key, id);
         let Some(task) = self.tasks.get_mut(key) else { return false };
-        task.attempt += 1;
+        if !self.seeded.is(Fault::RepeatAttemptNumbers) || task.attempt == 0 {
+            task.attempt += 1;
+        }
         task.dispatched = now;
         task.reserved = result.reserve;
         self.buffered += u64::from(result.reserve);

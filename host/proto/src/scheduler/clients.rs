@@ -17,6 +17,7 @@ use super::{
     classes::{ClassKey, Needs},
     peers::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX},
     registrations::Registration,
+    seeded::Fault,
     tasks::{Task, TaskKey},
 };
 
@@ -152,11 +153,6 @@ impl Client {
             Place::Live(key) => Some(*key),
             Place::Ended => None,
         })
-    }
-
-    /// Bytes of results kept for it.
-    pub(super) fn kept_bytes(&self) -> u64 {
-        self.kept.iter().map(|kept| kept.bytes).sum()
     }
 
     fn is_over_credit(&self, config: &SchedulerConfig) -> bool {
@@ -364,7 +360,7 @@ impl Scheduler {
         let until = if task.attempt == 0 { now } else { task.dispatched };
         stats.queued_us = until.since(task.accepted) / 1_000;
         let result = TaskResult { number: task.id.number, outcome: ending.outcome, stats };
-        if self.config.journal {
+        if self.config.journal && !self.seeded.is(Fault::FinishUnwritten) {
             out.push(Effect::Persist(Record::Finished { task: task.id, result: Box::new(result.clone()) }));
         }
         if let Some(client) = self.clients.get_mut(&task.id.client) {
@@ -390,6 +386,7 @@ impl Scheduler {
     fn forget_arguments(&mut self, task: TaskId, arguments: &Payload) {
         if let Payload::Stored { id, .. } = arguments
             && *id == ObjectId::arguments(task)
+            && !self.seeded.is(Fault::KeepArguments)
         {
             self.delete(*id);
         }
@@ -398,6 +395,7 @@ impl Scheduler {
     /// Takes note of what a client has received.
     pub(super) fn settle(&mut self, id: ClientId, acknowledged: u64, out: &mut Vec<Effect>) {
         let Some(client) = self.clients.get_mut(&id) else { return };
+        let acknowledged = acknowledged - u64::from(self.seeded.is(Fault::DeliverAgain) && acknowledged > 0);
         while client.kept.front().is_some_and(|kept| kept.sequence != 0 && kept.sequence <= acknowledged) {
             let Some(kept) = client.kept.pop_front() else { break };
             client.unsent -= 1;

@@ -18,6 +18,7 @@ use super::{
     Effect, Loss, Note, Scheduler,
     classes::{ClassKey, Fit, Needs},
     clients::{Ending, payload_of},
+    seeded::Fault,
     tasks::TaskKey,
 };
 
@@ -219,7 +220,10 @@ impl Scheduler {
             return;
         };
         let position = task.position;
-        self.buffered -= u64::from(std::mem::take(&mut task.reserved));
+        let reserved = u64::from(std::mem::take(&mut task.reserved));
+        if !self.seeded.is(Fault::KeepRoomOfResults) {
+            self.buffered -= reserved;
+        }
         self.wake = true;
         let Some(cluster) = self.clusters.get_mut(&id) else { return };
         cluster.assigned.swap_remove(position);
@@ -391,9 +395,9 @@ impl Scheduler {
             let Some(task) = self.tasks.get_mut(key) else { continue };
             let mut ending = None;
             match reason {
-                ReturnReason::GivenBack => {}
-                ReturnReason::ProcessorDied => {
-                    task.deaths += 1;
+                ReturnReason::GivenBack if !self.seeded.is(Fault::ChargeWhatWasGivenBack) => {}
+                ReturnReason::ProcessorDied | ReturnReason::GivenBack => {
+                    task.deaths += u32::from(!self.seeded.is(Fault::ForgetDeaths));
                     if task.deaths >= self.config.max_attempts {
                         let text = format!("its processor died {} times while it ran; last: {message}", task.deaths);
                         ending = Some(Ending::failed(Event::Fail, FailureKind::ProcessorDied, text));
@@ -495,6 +499,7 @@ impl Scheduler {
             }
             match ending {
                 Some(ending) => self.finish(now, key, ending, out),
+                None if self.seeded.is(Fault::LoseTasksOfLostClusters) => {}
                 None => {
                     self.requeue(key);
                     requeued += 1;

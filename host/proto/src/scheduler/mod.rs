@@ -13,12 +13,15 @@ mod clusters;
 mod note;
 mod peers;
 mod registrations;
+mod seeded;
 mod tasks;
 #[cfg(test)]
 mod tests;
 mod view;
 
 pub use note::{Loss, Note};
+#[cfg(test)]
+pub(crate) use seeded::Fault;
 
 use std::collections::BTreeMap;
 
@@ -39,6 +42,7 @@ use self::{
     clusters::Cluster,
     peers::{Door, GREETING_MS, Peers, Standing},
     registrations::{Functions, HOLD_MS, Name},
+    seeded::Seeded,
     tasks::Tasks,
 };
 
@@ -211,6 +215,7 @@ pub struct Scheduler {
     alarm: Option<Time>,
     stopping: Option<Stopping>,
     rss_bytes: u64,
+    seeded: Seeded,
 }
 
 impl Scheduler {
@@ -237,7 +242,14 @@ impl Scheduler {
             alarm: None,
             stopping: None,
             rss_bytes: 0,
+            seeded: Seeded::default(),
         }
+    }
+
+    /// Makes it do something wrong from now on.
+    #[cfg(test)]
+    pub(crate) fn seed(&mut self, fault: Fault) {
+        self.seeded = Seeded::with(fault);
     }
 
     /// A peer connected at the scheduler's address.

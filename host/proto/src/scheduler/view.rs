@@ -73,7 +73,7 @@ impl Scheduler {
             clusters_starting: connected().filter(|cluster| !cluster.is_ready()).count() as u64,
             received: by_name(&self.peers.received),
             sent: by_name(&self.peers.sent),
-            result_buffer_bytes: self.clients.values().map(|client| client.kept_bytes()).sum(),
+            result_buffer_bytes: self.buffered,
             ..SchedulerView::default()
         }
     }

@@ -1,7 +1,7 @@
 //! What goes wrong in the world, and the end of that.
 
 use super::{Event, Node, World};
-use crate::check::Checked;
+use crate::sim::check::Checked;
 
 impl World {
     pub(super) fn mischief(&mut self) -> Checked {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use scaler_proto::{
+use crate::{
     agent::{Agent, AgentConfig, Handed, InterruptCause},
     capability::Capabilities,
     client::{ClientConfig, ClientCore},
@@ -10,11 +10,11 @@ use scaler_proto::{
     message::{Failure, FailureKind, FunctionInfo, Identity, ModuleInfo, Outcome, Role, WorkerInfo},
 };
 
-use crate::rng::Rng;
+use crate::sim::rng::Rng;
 
 /// What a task does, by its number alone, so that every attempt does the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub(super) enum Manner {
     Quick,
     Slow,
     Large,
@@ -24,7 +24,7 @@ pub(crate) enum Manner {
 }
 
 impl Manner {
-    pub(crate) fn of(number: u64) -> Self {
+    pub(super) fn of(number: u64) -> Self {
         match number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 59 {
             0..=1 => Self::Slow,
             2..=4 => Self::Large,
@@ -34,7 +34,7 @@ impl Manner {
         }
     }
 
-    pub(crate) fn run_us(self, rng: &mut Rng) -> u64 {
+    pub(super) fn run_us(self, rng: &mut Rng) -> u64 {
         match self {
             Self::Slow => rng.between(50_000, 400_000),
             _ => rng.between(5, 800),
@@ -42,7 +42,7 @@ impl Manner {
     }
 
     /// How it may end if nobody interferes.
-    pub(crate) fn ends(self) -> Option<FailureKind> {
+    pub(super) fn ends(self) -> Option<FailureKind> {
         match self {
             Self::Quick | Self::Slow | Self::Large => None,
             Self::Traps => Some(FailureKind::Trap),
@@ -51,11 +51,11 @@ impl Manner {
     }
 }
 
-pub(crate) fn failed(kind: FailureKind) -> Outcome {
+pub(super) fn failed(kind: FailureKind) -> Outcome {
     Outcome::Failed(Failure { kind, message: "simulated".to_owned(), value: None, trace: None })
 }
 
-pub(crate) fn module() -> ModuleInfo {
+pub(super) fn module() -> ModuleInfo {
     ModuleInfo {
         path: "m".to_owned(),
         identity: Identity { hash: ModuleHash([7; 32]), preload: None },
@@ -63,20 +63,20 @@ pub(crate) fn module() -> ModuleInfo {
     }
 }
 
-pub(crate) struct ClientNode {
-    pub(crate) id: ClientId,
-    pub(crate) core: ClientCore,
+pub(super) struct ClientNode {
+    pub(super) id: ClientId,
+    pub(super) core: ClientCore,
     /// Its connection as the world numbers it.
-    pub(crate) link: Option<usize>,
-    pub(crate) registered: Option<scaler_proto::ids::FunctionId>,
-    pub(crate) to_submit: u64,
-    pub(crate) submitted: u64,
-    pub(crate) open: BTreeMap<u64, bool>,
-    pub(crate) is_dead: bool,
+    pub(super) link: Option<usize>,
+    pub(super) registered: Option<crate::ids::FunctionId>,
+    pub(super) to_submit: u64,
+    pub(super) submitted: u64,
+    pub(super) open: BTreeMap<u64, bool>,
+    pub(super) is_dead: bool,
 }
 
 impl ClientNode {
-    pub(crate) fn new(now: Time, number: u64, to_submit: u64) -> Self {
+    pub(super) fn new(now: Time, number: u64, to_submit: u64) -> Self {
         let id = ClientId(0x100 + number);
         let config = ClientConfig {
             id,
@@ -102,31 +102,31 @@ impl ClientNode {
 
 /// One worker's processor.
 #[derive(Default)]
-pub(crate) struct Processor {
+pub(super) struct Processor {
     /// Counts the processes, so that what was planned for an older one is recognised.
-    pub(crate) process: u64,
-    pub(crate) is_alive: bool,
-    pub(crate) queue: VecDeque<Handed>,
-    pub(crate) running: Option<(Handed, Time)>,
+    pub(super) process: u64,
+    pub(super) is_alive: bool,
+    pub(super) queue: VecDeque<Handed>,
+    pub(super) running: Option<(Handed, Time)>,
 }
 
-pub(crate) struct AgentNode {
-    pub(crate) core: Agent,
+pub(super) struct AgentNode {
+    pub(super) core: Agent,
     /// Raised with every new process.
-    pub(crate) life: u64,
-    pub(crate) tags: Vec<Capabilities>,
-    pub(crate) queues: u64,
-    pub(crate) processors: Vec<Processor>,
-    pub(crate) link: Option<usize>,
+    pub(super) life: u64,
+    pub(super) tags: Vec<Capabilities>,
+    pub(super) queues: u64,
+    pub(super) processors: Vec<Processor>,
+    pub(super) link: Option<usize>,
     /// Stopped until then, as by SIGSTOP.
-    pub(crate) stalled: Option<Time>,
-    pub(crate) is_dead: bool,
+    pub(super) stalled: Option<Time>,
+    pub(super) is_dead: bool,
     /// Interrupts that its guests do not obey.
-    pub(crate) deaf: u64,
+    pub(super) deaf: u64,
 }
 
 impl AgentNode {
-    pub(crate) fn new(now: Time, number: u64, life: u64, tags: Vec<Capabilities>, queue_size: u32) -> Self {
+    pub(super) fn new(now: Time, number: u64, life: u64, tags: Vec<Capabilities>, queue_size: u32) -> Self {
         let infos = tags.iter().enumerate().map(|(index, capabilities)| WorkerInfo {
             name: format!("worker {number}.{index}"),
             capabilities: capabilities.clone(),
@@ -145,7 +145,7 @@ impl AgentNode {
     }
 
     /// What the shared pages say, before a tick.
-    pub(crate) fn tell_pages(&mut self, now: Time) {
+    pub(super) fn tell_pages(&mut self, now: Time) {
         for (worker, processor) in self.processors.iter().enumerate() {
             let running = processor.running.as_ref().map(|(handed, since)| (handed.sequence, *since));
             self.core.processor_running(now, worker as u16, running);
@@ -153,7 +153,7 @@ impl AgentNode {
     }
 }
 
-pub(crate) fn interrupted(cause: InterruptCause) -> Outcome {
+pub(super) fn interrupted(cause: InterruptCause) -> Outcome {
     failed(match cause {
         InterruptCause::Cancel => FailureKind::Canceled,
         InterruptCause::Timeout => FailureKind::Timeout,

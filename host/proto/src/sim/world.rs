@@ -1,26 +1,23 @@
 //! The world of one history: time, network, storage, what goes wrong and when.
 
-#[path = "mischief.rs"]
 mod mischief;
-#[path = "processors.rs"]
 mod processors;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use scaler_proto::{
+use crate::{
     capability::Capabilities,
     client::{self, Call, Wanted},
     ids::{ClientId, ObjectId, PeerId, TaskId, Time},
     message::{FailureKind, Outcome},
     payload::Payload,
-    scheduler::{Effect, Scheduler, SchedulerConfig},
+    scheduler::{Effect, Fault, Scheduler, SchedulerConfig},
     session::Packet,
     task::State,
 };
 
-use crate::{
+use super::{
     check::{Checked, Checks, Violation, live, must},
-    faults::{Fault, Suspect},
     nodes::{AgentNode, ClientNode, Manner},
     rng::Rng,
 };
@@ -65,10 +62,10 @@ enum Event {
     Heal,
 }
 
-pub(crate) struct World {
+pub(super) struct World {
     rng: Rng,
     now: Time,
-    scheduler: Suspect,
+    scheduler: Scheduler,
     clients: Vec<ClientNode>,
     agents: Vec<AgentNode>,
     connections: Vec<Connection>,
@@ -82,7 +79,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, fault: Option<Fault>) -> Self {
+    pub(super) fn new(seed: u64, fault: Option<Fault>) -> Self {
         let mut rng = Rng::new(seed);
         let now = Time(1_000_000);
         let config = SchedulerConfig {
@@ -96,7 +93,8 @@ impl World {
             ..SchedulerConfig::default()
         };
         let checks = Checks::new(config.max_attempts, config.journal);
-        let scheduler = Suspect::new(Scheduler::new(now, config), fault);
+        let mut scheduler = Scheduler::new(now, config);
+        fault.into_iter().for_each(|fault| scheduler.seed(fault));
         let clients = (0..rng.between(1, 3)).map(|number| ClientNode::new(now, number, rng.between(5, 60))).collect();
         let mut world = Self {
             rng,
@@ -151,7 +149,7 @@ impl World {
     }
 
     /// The history; its fingerprint, or what went wrong.
-    pub(crate) fn run(mut self) -> Result<u64, Violation> {
+    pub(super) fn run(mut self) -> Result<u64, Violation> {
         while !self.is_over() {
             self.step()?;
         }
@@ -162,22 +160,22 @@ impl World {
     fn is_over(&self) -> bool {
         self.is_healed
             && self.clients.iter().all(|client| client.is_dead || (client.to_submit == 0 && client.open.is_empty()))
-            && live(&self.scheduler.core.view(self.now)) == 0
+            && live(&self.scheduler.view(self.now)) == 0
     }
 
     fn step(&mut self) -> Checked {
         self.steps += 1;
         must(self.now < Time(0).plus_ms(END_MS) && self.steps < STEPS_MAX, "everything ends", || {
-            let view = self.scheduler.core.view(self.now);
+            let view = self.scheduler.view(self.now);
             let open: Vec<_> =
                 self.clients.iter().map(|client| client.open.keys().copied().collect::<Vec<_>>()).collect();
-            let due = (self.scheduler.core.next_deadline(), self.next_node());
+            let due = (self.scheduler.next_deadline(), self.next_node());
             format!(
                 "at {:?}, next {due:?}; open at the clients: {open:?}; at the scheduler: {:?}",
                 self.now, view.tasks
             )
         })?;
-        let scheduler_due = self.scheduler.core.next_deadline();
+        let scheduler_due = self.scheduler.next_deadline();
         let next = self.queue.first_key_value().map(|((time, _), _)| *time);
         let node = self.next_node();
         let earliest = [scheduler_due, next, node.map(|(due, _)| due)].into_iter().flatten().min();
@@ -198,7 +196,7 @@ impl World {
             self.scheduler_turn(|_, _, _| {})?;
         }
         if self.steps.is_multiple_of(64) {
-            let view = self.scheduler.core.view(self.now);
+            let view = self.scheduler.view(self.now);
             self.checks.looking(&view)?;
         }
         Ok(())
@@ -235,7 +233,7 @@ impl World {
             Event::Dial(node) => self.dial(node),
             Event::UpAtScheduler(link) => {
                 self.connections[link].is_up_here = true;
-                self.scheduler_turn(|core, now, out| core.core.connected(now, PeerId(link as u64), out))
+                self.scheduler_turn(|core, now, out| core.connected(now, PeerId(link as u64), out))
             }
             Event::ToScheduler(link, packet) => self.reach_scheduler(link, packet),
             Event::ToNode(link, packet) => self.reach_node(link, packet),
@@ -243,7 +241,7 @@ impl World {
                 if !std::mem::take(&mut self.connections[link].is_up_here) {
                     return Ok(());
                 }
-                self.scheduler_turn(|core, now, out| core.core.disconnected(now, PeerId(link as u64), out))
+                self.scheduler_turn(|core, now, out| core.disconnected(now, PeerId(link as u64), out))
             }
             Event::DownAtNode(link) => self.down_at_node(link),
             Event::Submit(index) => self.submit(index),
@@ -329,6 +327,7 @@ impl World {
             Node::Agent(index) => {
                 self.agents[index].link = Some(link);
                 self.checks.queues.insert(peer, self.agents[index].queues);
+                self.checks.tags.insert(peer, self.agents[index].tags.clone());
                 self.agent_turn(index, |agent, now, out| agent.core.connected(now, peer, out))
             }
         }
@@ -371,9 +370,9 @@ impl World {
         }
         let peer = PeerId(link as u64);
         let client = self.client_of(peer);
-        let deaths = self.checks.arriving(peer, client, &packet.message)?;
+        let (deaths, ack) = (self.checks.arriving(peer, client, &packet.message)?, packet.ack);
         self.scheduler_turn(|core, now, out| core.handle(now, peer, packet, out))?;
-        self.checks.charge(peer, deaths);
+        self.checks.heard(peer, deaths, client, ack);
         Ok(())
     }
 
@@ -430,7 +429,7 @@ impl World {
 
     // --- turns
 
-    fn scheduler_turn(&mut self, what: impl FnOnce(&mut Suspect, Time, &mut Vec<Effect>)) -> Checked {
+    fn scheduler_turn(&mut self, what: impl FnOnce(&mut Scheduler, Time, &mut Vec<Effect>)) -> Checked {
         let mut out = Vec::new();
         what(&mut self.scheduler, self.now, &mut out);
         self.scheduler.tick(self.now, &mut out);
@@ -578,7 +577,7 @@ impl World {
 
     /// Everybody leaves; nothing may be left behind.
     fn leave(&mut self) -> Checked {
-        let view = self.scheduler.core.view(self.now);
+        let view = self.scheduler.view(self.now);
         self.checks.looking(&view)?;
         for client in self.clients.iter().filter(|client| !client.is_dead) {
             for number in 0..=client.submitted {
@@ -593,10 +592,10 @@ impl World {
             self.clients[index].is_dead = true;
         }
         let limit = self.now.plus_ms(20_000);
-        while self.now < limit && !self.scheduler.core.view(self.now).clients.is_empty() {
+        while self.now < limit && !self.scheduler.view(self.now).clients.is_empty() {
             self.step()?;
         }
-        let view = self.scheduler.core.view(self.now);
+        let view = self.scheduler.view(self.now);
         must(view.clients.is_empty(), "nothing left", || format!("clients: {:?}", view.clients))?;
         must(live(&view) == 0, "nothing left", || format!("tasks: {:?}", view.tasks))?;
         must(view.scheduler.result_buffer_bytes == 0, "nothing left", || {
@@ -604,6 +603,6 @@ impl World {
         })?;
         let busy = view.workers.iter().filter(|worker| worker.state != "lost").map(|worker| worker.queued).sum::<u64>();
         must(busy == 0 || view.tasks[State::Assigned.name()] == 0, "nothing left", || format!("{busy} assignments"))?;
-        must(self.scheduler.core.owners().next().is_none(), "nothing left", || "owners of objects".to_owned())
+        must(self.scheduler.owners().next().is_none(), "nothing left", || "owners of objects".to_owned())
     }
 }

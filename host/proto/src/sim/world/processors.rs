@@ -1,6 +1,6 @@
 //! Clusters in the world: what an agent's shell and its processors would do.
 
-use scaler_proto::{
+use crate::{
     agent,
     ids::{ObjectId, Time},
     message::{FailureKind, Outcome, TaskStats},
@@ -8,7 +8,7 @@ use scaler_proto::{
 };
 
 use super::{Event, World};
-use crate::{
+use crate::sim::{
     check::{Checked, must},
     nodes::{AgentNode, Manner, failed, interrupted},
 };

@@ -2,14 +2,14 @@
 
 /// Numbers that depend on the seed alone.
 #[derive(Clone, Debug)]
-pub(crate) struct Rng(u64);
+pub(super) struct Rng(u64);
 
 impl Rng {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678_9abc_def1)
     }
 
-    pub(crate) fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -18,17 +18,17 @@ impl Rng {
     }
 
     /// From `low` to `high`, both included.
-    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low + 1)
     }
 
     /// True once in so many.
-    pub(crate) fn once_in(&mut self, count: u64) -> bool {
+    pub(super) fn once_in(&mut self, count: u64) -> bool {
         count > 0 && self.next().is_multiple_of(count)
     }
 
     /// One of the things.
-    pub(crate) fn pick<T: Copy>(&mut self, things: &[T]) -> Option<T> {
+    pub(super) fn pick<T: Copy>(&mut self, things: &[T]) -> Option<T> {
         (!things.is_empty()).then(|| things[(self.next() % things.len() as u64) as usize])
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use scaler_proto::{
+use crate::{
     capability::Capabilities,
     ids::{ClientId, PeerId, TaskId},
     message::{FailureKind, Message, Outcome, ReturnReason, StopReason},
@@ -13,9 +13,9 @@ use scaler_proto::{
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Violation {
-    pub(crate) invariant: &'static str,
-    pub(crate) what: String,
+pub(super) struct Violation {
+    pub(super) invariant: &'static str,
+    pub(super) what: String,
 }
 
 impl std::fmt::Display for Violation {
@@ -24,26 +24,32 @@ impl std::fmt::Display for Violation {
     }
 }
 
-pub(crate) type Checked = Result<(), Violation>;
+pub(super) type Checked = Result<(), Violation>;
 
-pub(crate) fn must(holds: bool, invariant: &'static str, what: impl FnOnce() -> String) -> Checked {
+pub(super) fn must(holds: bool, invariant: &'static str, what: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(Violation { invariant, what: what() }) }
 }
 
 /// What is remembered of the history to judge the next step.
 #[derive(Default)]
-pub(crate) struct Checks {
+pub(super) struct Checks {
     /// What each task asks for.
-    pub(crate) wanted: BTreeMap<TaskId, Capabilities>,
+    pub(super) wanted: BTreeMap<TaskId, Capabilities>,
     /// Most deaths that may be charged to one task.
     max_attempts: u32,
     journal: bool,
-    /// Results sent on each connection.
-    delivered: BTreeMap<PeerId, BTreeSet<u64>>,
+    /// Results sent on each connection, with the number of the message that took them.
+    delivered: BTreeMap<PeerId, BTreeMap<u64, u64>>,
+    /// Tasks whose client has acknowledged their result.
+    acknowledged: BTreeSet<TaskId>,
     /// Attempts that an agent has been given on each connection, minus those it has answered.
     outstanding: BTreeMap<PeerId, BTreeSet<(TaskId, u32)>>,
+    /// Attempts that were sent to anybody.
+    attempts: BTreeSet<(TaskId, u32)>,
     /// What all workers behind a connection may hold.
-    pub(crate) queues: BTreeMap<PeerId, u64>,
+    pub(super) queues: BTreeMap<PeerId, u64>,
+    /// The tags of each worker behind a connection.
+    pub(super) tags: BTreeMap<PeerId, Vec<Capabilities>>,
     deaths: BTreeMap<TaskId, u32>,
     /// Connections that were told to say hello again.
     reset: BTreeSet<PeerId>,
@@ -56,12 +62,12 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
-    pub(crate) fn new(max_attempts: u32, journal: bool) -> Self {
+    pub(super) fn new(max_attempts: u32, journal: bool) -> Self {
         Self { max_attempts, journal, ..Self::default() }
     }
 
-    /// What arrives at the scheduler; the deaths that it reports, for [`Self::charge`].
-    pub(crate) fn arriving(
+    /// What arrives at the scheduler; the deaths that it reports, for [`Self::heard`].
+    pub(super) fn arriving(
         &mut self,
         peer: PeerId,
         client: Option<ClientId>,
@@ -69,6 +75,11 @@ impl Checks {
     ) -> Result<Vec<TaskId>, Violation> {
         let mut deaths = Vec::new();
         match message {
+            // What an agent holds from its last connection it keeps, but for what it is told to discard.
+            Message::Hello(hellos) => {
+                let holds = hellos.iter().flat_map(|hello| &hello.holds);
+                self.outstanding.entry(peer).or_default().extend(holds.map(|held| (held.task, held.attempt)));
+            }
             Message::Done(dones) => {
                 let outstanding = self.outstanding.entry(peer).or_default();
                 dones.iter().for_each(|done| {
@@ -96,15 +107,20 @@ impl Checks {
         Ok(deaths)
     }
 
-    /// The scheduler has heard of these deaths, unless it did not trust the connection any more.
-    pub(crate) fn charge(&mut self, peer: PeerId, deaths: Vec<TaskId>) {
-        if !self.reset.contains(&peer) {
-            deaths.into_iter().for_each(|task| *self.deaths.entry(task).or_default() += 1);
+    /// The scheduler has heard of these deaths, and that its client received so many messages, unless it did not trust
+    /// the connection any more.
+    pub(super) fn heard(&mut self, peer: PeerId, deaths: Vec<TaskId>, client: Option<ClientId>, ack: u64) {
+        if self.reset.contains(&peer) {
+            return;
         }
+        deaths.into_iter().for_each(|task| *self.deaths.entry(task).or_default() += 1);
+        let Some((client, sent)) = client.zip(self.delivered.get(&peer)) else { return };
+        let received = sent.iter().filter(|(_, sequence)| **sequence <= ack);
+        self.acknowledged.extend(received.map(|(number, _)| TaskId { client, number: *number }));
     }
 
     /// What the scheduler does, in its order.
-    pub(crate) fn performing(&mut self, effect: &Effect, client: impl Fn(PeerId) -> Option<ClientId>) -> Checked {
+    pub(super) fn performing(&mut self, effect: &Effect, client: impl Fn(PeerId) -> Option<ClientId>) -> Checked {
         match effect {
             Effect::Persist(Record::Accepted { task, .. }) => {
                 self.accepted.insert(*task);
@@ -115,19 +131,23 @@ impl Checks {
             Effect::Persist(Record::Delivered { task }) => {
                 must(self.finished.remove(task), "one delivery", || format!("{task} was delivered, but not finished"))?;
             }
-            Effect::Send(peer, packet) => self.sending(*peer, client(*peer), &packet.message)?,
+            Effect::Send(peer, packet) => self.sending(*peer, client(*peer), packet.sequence, &packet.message)?,
             _ => {}
         }
         Ok(())
     }
 
-    fn sending(&mut self, peer: PeerId, client: Option<ClientId>, message: &Message) -> Checked {
+    fn sending(&mut self, peer: PeerId, client: Option<ClientId>, sequence: u64, message: &Message) -> Checked {
         match (message, client) {
             (Message::Run(runs), _) => {
                 for run in runs {
                     let wanted = self.wanted.get(&run.task);
                     must(wanted == Some(&run.capabilities), "tags", || {
                         format!("{} asked for {wanted:?} and runs with {:?}", run.task, run.capabilities)
+                    })?;
+                    let workers = self.tags.get(&peer).map_or(&[][..], Vec::as_slice);
+                    must(workers.iter().any(|tags| tags.satisfy(&run.capabilities)), "tags", || {
+                        format!("{} asks for `{}` and goes to a cluster with {workers:?}", run.task, run.capabilities)
                     })?;
                     let deaths = self.deaths.get(&run.task).copied().unwrap_or(0);
                     must(deaths < self.max_attempts, "attempts", || {
@@ -136,10 +156,11 @@ impl Checks {
                     must(!self.journal || self.accepted.contains(&run.task), "persist first", || {
                         format!("{} runs, but nobody wrote it down", run.task)
                     })?;
-                    let outstanding = self.outstanding.entry(peer).or_default();
-                    must(outstanding.insert((run.task, run.attempt)), "one attempt", || {
+                    must(self.attempts.insert((run.task, run.attempt)), "one attempt", || {
                         format!("{} attempt {} was sent twice", run.task, run.attempt)
                     })?;
+                    let outstanding = self.outstanding.entry(peer).or_default();
+                    outstanding.insert((run.task, run.attempt));
                     let (has, may) = (outstanding.len() as u64, self.queues.get(&peer).copied().unwrap_or(0));
                     must(has <= may, "queue bounds", || {
                         format!("peer {} has {has} tasks, its workers take {may}", peer.0)
@@ -158,8 +179,12 @@ impl Checks {
             (Message::TaskResult(results), Some(client)) => {
                 for result in results {
                     let task = TaskId { client, number: result.number };
-                    must(self.delivered.entry(peer).or_default().insert(result.number), "one delivery", || {
+                    let earlier = self.delivered.entry(peer).or_default().insert(result.number, sequence);
+                    must(earlier.is_none(), "one delivery", || {
                         format!("the result of {task} went out twice on one connection")
+                    })?;
+                    must(!self.acknowledged.contains(&task), "one delivery", || {
+                        format!("the result of {task} went out again, though its client had acknowledged it")
                     })?;
                     let is_rejected =
                         matches!(&result.outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Rejected);
@@ -173,6 +198,8 @@ impl Checks {
                     // It was forgotten: its tasks are new ones, under their old numbers.
                     self.submitted.remove(&client);
                     self.deaths.retain(|task, _| task.client != client);
+                    self.attempts.retain(|(task, _)| task.client != client);
+                    self.acknowledged.retain(|task| task.client != client);
                 }
                 self.credit.insert(client, welcomes[0].credit.tasks);
             }
@@ -186,17 +213,21 @@ impl Checks {
     }
 
     /// A client reports the end of one of its calls.
-    pub(crate) fn ending(&mut self, task: TaskId, outcome: &Outcome, allowed: &[Option<FailureKind>]) -> Checked {
+    pub(super) fn ending(&mut self, task: TaskId, outcome: &Outcome, allowed: &[Option<FailureKind>]) -> Checked {
         must(self.ended.insert(task), "one delivery", || format!("{task} ended twice at its client"))?;
         let kind = match outcome {
             Outcome::Ok(_) => None,
             Outcome::Failed(failure) => Some(failure.kind),
         };
+        let deaths = self.deaths.get(&task).copied().unwrap_or(0);
+        must(kind != Some(FailureKind::ProcessorDied) || deaths == self.max_attempts, "attempts", || {
+            format!("{task} ended after {deaths} deaths of its processor: {outcome:?}")
+        })?;
         must(allowed.contains(&kind), "outcomes", || format!("{task} ended as {outcome:?}, not as one of {allowed:?}"))
     }
 
     /// The totals only ever grow.
-    pub(crate) fn looking(&mut self, view: &View) -> Checked {
+    pub(super) fn looking(&mut self, view: &View) -> Checked {
         let terminal =
             State::ALL.iter().filter(|state| state.is_terminal()).map(|state| view.tasks[state.name()]).sum();
         must(terminal >= self.terminal, "totals", || format!("{terminal} ended tasks after {}", self.terminal))?;
@@ -206,6 +237,6 @@ impl Checks {
 }
 
 /// Tasks that have not ended, by the view.
-pub(crate) fn live(view: &View) -> u64 {
+pub(super) fn live(view: &View) -> u64 {
     State::ALL.iter().filter(|state| !state.is_terminal()).map(|state| view.tasks[state.name()]).sum()
 }
