@@ -2,10 +2,18 @@
 
 use std::sync::Arc;
 
-use scaler_proto::value::{Value, ValueError};
+use scaler_proto::{
+    message::ArgumentObject,
+    value::{Value, ValueError},
+};
 use serde::Serialize;
 
-use crate::function::Version;
+use crate::{
+    Error, ObjectRef,
+    function::Version,
+    object::{meeting, number_of},
+    queue::Queue,
+};
 
 /// Arguments by position and by name.
 ///
@@ -15,6 +23,8 @@ use crate::function::Version;
 pub struct Arguments {
     pub(crate) positional: Vec<Value>,
     pub(crate) named: Vec<(String, Value)>,
+    /// What some of the values stand for.
+    pub(crate) objects: Vec<ObjectRef>,
     failure: Option<ValueError>,
 }
 
@@ -23,6 +33,19 @@ pub struct Arguments {
 pub struct BoundArguments {
     pub(crate) version: Arc<Version>,
     pub(crate) bytes: Vec<u8>,
+    /// Arguments that are objects, by parameter.
+    pub(crate) objects: Vec<(u16, ObjectRef)>,
+}
+
+impl BoundArguments {
+    /// Whether the objects among them can still be used by that client.
+    pub(crate) fn check(&self, queue: &Queue) -> Result<(), Error> {
+        self.objects.iter().try_for_each(|(_, object)| object.usable_by(queue.client))
+    }
+
+    pub(crate) fn references(&self) -> Vec<ArgumentObject> {
+        self.objects.iter().map(|(index, object)| object.as_argument(*index)).collect()
+    }
 }
 
 /// Whatever can be the arguments of a call.
@@ -59,8 +82,20 @@ impl Arguments {
         self
     }
 
+    /// An object is an argument, never a part of one.
+    fn with_objects_apart(self) -> Result<Self, ValueError> {
+        let values = self.positional.iter().chain(self.named.iter().map(|(_, value)| value));
+        if self.objects.is_empty() || values.filter(|value| number_of(value).is_some()).count() == self.objects.len() {
+            return Ok(self);
+        }
+        let name = self.objects.first().map(ObjectRef::name).unwrap_or_default();
+        let reason = format!("object `{name}` is part of an argument; it has to be an argument of its own");
+        Err(ValueError::Unwritable { reason })
+    }
+
     fn convert(&mut self, value: impl Serialize) -> Option<Value> {
-        Value::from_serde(&value).map_err(|error| self.failure.get_or_insert(error)).ok()
+        let value = meeting(&mut self.objects, || Value::from_serde(&value));
+        value.map_err(|error| self.failure.get_or_insert(error)).ok()
     }
 }
 
@@ -68,19 +103,21 @@ impl IntoArguments for Arguments {
     fn into_arguments(self) -> Result<Arguments, ValueError> {
         match self.failure {
             Some(error) => Err(error),
-            None => Ok(self),
+            None => self.with_objects_apart(),
         }
     }
 }
 
 impl<T: Serialize> IntoArguments for T {
     fn into_arguments(self) -> Result<Arguments, ValueError> {
-        let (positional, named) = match Value::from_serde(&self)? {
+        let mut objects = Vec::new();
+        let (positional, named) = match meeting(&mut objects, || Value::from_serde(&self))? {
+            object if !objects.is_empty() && number_of(&object).is_some() => (vec![object], Vec::new()),
             Value::Null => (Vec::new(), Vec::new()),
             Value::List(values) => (values, Vec::new()),
             Value::Map(values) => (Vec::new(), values),
             other => (vec![other], Vec::new()),
         };
-        Ok(Arguments { positional, named, failure: None })
+        Arguments { positional, named, objects, failure: None }.with_objects_apart()
     }
 }

@@ -9,11 +9,12 @@ use scaler_proto::{
     value::Value,
     view::View,
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     BoundArguments, ClientBuilder, Error, Function, FunctionOptions, Input, IntoArguments, IteratorInput, MapOptions,
-    ModuleOptions, PipeItem, PipeReceiver, PipeSender, SubmitOptions, park::block_on,
+    ModuleOptions, ObjectRef, PipeItem, PipeReceiver, PipeSender, Profile, ReturnWhen, SubmitOptions, Waited,
+    park::block_on, together::wait_blocking,
 };
 
 /// See [`crate::Client`].
@@ -23,9 +24,15 @@ pub struct Client {
 }
 
 /// See [`crate::TaskFuture`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TaskFuture {
     inner: crate::TaskFuture,
+}
+
+/// Futures in the order in which they end; see [`as_completed`].
+#[derive(Debug)]
+pub struct AsCompleted {
+    inner: crate::AsCompleted,
 }
 
 /// The results of [`Client::map`].
@@ -35,6 +42,14 @@ pub struct MapIterator<I> {
 }
 
 impl ClientBuilder {
+    /// As [`ClientBuilder::connect_from_environment`], blocking the thread.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn connect_from_environment_blocking(self) -> Result<Client, Error> {
+        Ok(Client { inner: block_on(self.connect_from_environment())? })
+    }
+
     /// As [`ClientBuilder::connect`], blocking the thread.
     ///
     /// # Errors
@@ -48,6 +63,14 @@ impl Client {
     /// See [`crate::Client::builder`]; end with [`ClientBuilder::connect_blocking`].
     pub fn builder() -> ClientBuilder {
         crate::Client::builder()
+    }
+
+    /// See [`crate::Client::new`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn new() -> Result<Self, Error> {
+        Self::builder().connect_from_environment_blocking()
     }
 
     /// See [`crate::Client::connect`].
@@ -133,6 +156,35 @@ impl Client {
         Ok(TaskFuture { inner: self.inner.submit_call(call, options)? })
     }
 
+    /// See [`crate::Client::send_object`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_object(&self, value: impl Serialize, name: &str) -> Result<ObjectRef, Error> {
+        block_on(self.inner.send_object(value, name))
+    }
+
+    /// See [`crate::Client::clear`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn clear(&self) -> Result<(), Error> {
+        block_on(self.inner.clear())
+    }
+
+    /// See [`crate::Client::map_all`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn map_all<T, I>(&self, function: &Function, input: I, options: MapOptions) -> Result<Vec<T>, Error>
+    where
+        T: DeserializeOwned,
+        I: IntoIterator,
+        I::Item: IntoArguments,
+    {
+        block_on(self.inner.map_all(function, input, options))
+    }
+
     /// See [`crate::Client::map`].
     pub fn map<I>(&self, function: &Function, input: I, options: MapOptions) -> MapIterator<IteratorInput<I::IntoIter>>
     where
@@ -199,6 +251,12 @@ impl TaskFuture {
         self.inner.done()
     }
 
+    /// See [`crate::TaskFuture::running`].
+    #[must_use]
+    pub fn running(&self) -> bool {
+        self.inner.running()
+    }
+
     /// See [`crate::TaskFuture::cancelled`].
     #[must_use]
     pub fn cancelled(&self) -> bool {
@@ -211,11 +269,38 @@ impl TaskFuture {
         self.inner.stats()
     }
 
+    /// See [`crate::TaskFuture::profiling_info`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn profiling_info(&self) -> Result<Profile, Error> {
+        self.inner.profiling_info()
+    }
+
+    /// See [`crate::TaskFuture::exception`].
+    #[must_use]
+    pub fn exception(&self) -> Option<Error> {
+        self.inner.exception_blocking(None).unwrap_or_else(Some)
+    }
+
+    /// See [`crate::TaskFuture::exception_timeout`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn exception_timeout(&self, timeout: Duration) -> Result<Option<Error>, Error> {
+        self.inner.exception_blocking(Some(timeout))
+    }
+
+    /// See [`crate::TaskFuture::add_done_callback`].
+    pub fn add_done_callback(&self, callback: impl FnOnce(Self) + Send + 'static) {
+        self.inner.add_done_callback(|inner| callback(Self { inner }));
+    }
+
     /// See [`crate::TaskFuture::result`].
     ///
     /// # Errors
     /// As there.
-    pub fn result<T: DeserializeOwned>(mut self) -> Result<T, Error> {
+    pub fn result<T: DeserializeOwned>(&self) -> Result<T, Error> {
         self.inner.result_blocking(None)
     }
 
@@ -223,7 +308,7 @@ impl TaskFuture {
     ///
     /// # Errors
     /// As there.
-    pub fn result_timeout<T: DeserializeOwned>(&mut self, timeout: Duration) -> Result<T, Error> {
+    pub fn result_timeout<T: DeserializeOwned>(&self, timeout: Duration) -> Result<T, Error> {
         self.inner.result_blocking(Some(timeout))
     }
 
@@ -231,17 +316,58 @@ impl TaskFuture {
     ///
     /// # Errors
     /// As there.
-    pub fn value(mut self) -> Result<Value, Error> {
+    pub fn value(&self) -> Result<Value, Error> {
         self.inner.value_blocking()
     }
 
     /// See [`crate::TaskFuture::cancel`].
-    pub fn cancel(&mut self) -> bool {
+    pub fn cancel(&self) -> bool {
         block_on(self.inner.cancel())
     }
 }
 
+impl Iterator for AsCompleted {
+    type Item = TaskFuture;
+
+    fn next(&mut self) -> Option<TaskFuture> {
+        block_on(self.inner.next()).map(|inner| TaskFuture { inner })
+    }
+}
+
+/// See [`crate::as_completed`].
+pub fn as_completed(futures: impl IntoIterator<Item = TaskFuture>) -> AsCompleted {
+    AsCompleted { inner: crate::as_completed(futures.into_iter().map(|future| future.inner)) }
+}
+
+/// See [`crate::wait`].
+pub fn wait(
+    futures: impl IntoIterator<Item = TaskFuture>,
+    timeout: Option<Duration>,
+    when: ReturnWhen,
+) -> Waited<TaskFuture> {
+    let futures = futures.into_iter().map(|future| future.inner).collect();
+    let Waited { done, not_done } = wait_blocking(futures, timeout, when);
+    let wrap = |futures: Vec<crate::TaskFuture>| futures.into_iter().map(|inner| TaskFuture { inner }).collect();
+    Waited { done: wrap(done), not_done: wrap(not_done) }
+}
+
+/// See [`crate::gather`].
+///
+/// # Errors
+/// As there.
+pub fn gather<T: DeserializeOwned>(futures: impl IntoIterator<Item = TaskFuture>) -> Result<Vec<T>, Error> {
+    block_on(crate::gather(futures.into_iter().map(|future| future.inner)))
+}
+
 impl<I: Input> MapIterator<I> {
+    /// See [`crate::MapStream::all`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn all<T: DeserializeOwned>(self) -> Result<Vec<T>, Error> {
+        block_on(self.inner.all())
+    }
+
     /// The next result as a Rust type; `None` at the end.
     pub fn next_as<T: DeserializeOwned>(&mut self) -> Option<Result<T, Error>> {
         self.next_item().map(|item| item.result())

@@ -16,17 +16,20 @@ use scaler_proto::{
     call::{self, Call},
     client::ClientConfig,
     ids::{ClientId, ObjectId},
-    message::{RegisterModule, Role},
+    message::{LogLine, RegisterModule, Role},
+    value::Value,
     view::View,
 };
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
 use crate::{
-    BoundArguments, Error, Function, FunctionOptions, IntoArguments, MapOptions, MapStream, ModuleOptions,
-    PipeReceiver, PipeSender, SubmitOptions, TaskFuture,
+    BoundArguments, Error, Function, FunctionOptions, IntoArguments, MapOptions, MapStream, ModuleOptions, ObjectRef,
+    PipeReceiver, PipeSender, SCALER_ADDRESS, SubmitOptions, TaskFuture,
     completion::Cell,
     driver,
     map::{IteratorInput, StreamInput},
+    options::Output,
     pipe::{self, PipeShared},
     queue::{Command, Queue, Target},
     transfer::Transfer,
@@ -53,6 +56,8 @@ pub struct ClientBuilder {
     connect_timeout: Duration,
     heartbeat: Duration,
     role: Role,
+    profiling: bool,
+    output: Option<Output>,
 }
 
 impl ClientBuilder {
@@ -80,6 +85,34 @@ impl ClientBuilder {
         self
     }
 
+    /// Whether futures tell what their tasks cost and where they ran ([`TaskFuture::profiling_info`]; default: no).
+    pub fn profiling(mut self, on: bool) -> Self {
+        self.profiling = on;
+        self
+    }
+
+    /// Whether what tasks write on their standard output and error, and log, is written to this process's (default: no).
+    /// Lines may be dropped when there are too many.
+    pub fn stream_output(mut self, on: bool) -> Self {
+        self.output = on.then(Output::printed);
+        self
+    }
+
+    /// Has each line that tasks write given to `callback` (on the thread for callbacks) instead of being printed.
+    pub fn on_output(mut self, callback: impl Fn(&LogLine) + Send + Sync + 'static) -> Self {
+        self.output = Some(Output::to(callback));
+        self
+    }
+
+    /// Connects to the address in the environment variable [`SCALER_ADDRESS`].
+    ///
+    /// # Errors
+    /// [`Error::NoAddress`] when it is not set; else as [`ClientBuilder::connect`].
+    pub async fn connect_from_environment(self) -> Result<Client, Error> {
+        let address = std::env::var(SCALER_ADDRESS).ok().filter(|address| !address.is_empty());
+        self.connect(&address.ok_or(Error::NoAddress)?).await
+    }
+
     /// Connects.
     ///
     /// # Errors
@@ -89,7 +122,7 @@ impl ClientBuilder {
         // Random enough to be unique: the hasher's keys come from the system.
         let id = ClientId(RandomState::new().build_hasher().finish());
         let waker = Waker::new()?;
-        let queue = Arc::new(Queue::new(id, address.to_string(), waker));
+        let queue = Arc::new(Queue::new(id, address.to_string(), waker, self.profiling));
         let transfer = Arc::new(Transfer::new(id));
         let config = ClientConfig {
             id,
@@ -99,9 +132,11 @@ impl ClientBuilder {
             connect_timeout_ms: milliseconds(self.connect_timeout),
             timeout_ms: milliseconds(self.timeout),
             heartbeat_ms: milliseconds(self.heartbeat),
+            profiling: self.profiling,
+            stream_output: self.output.is_some(),
         };
         let (connected, answer) = oneshot::channel();
-        let thread = driver::start(config, &address, Arc::clone(&queue), Arc::clone(&transfer), connected)
+        let thread = driver::start(config, &address, Arc::clone(&queue), Arc::clone(&transfer), self.output, connected)
             .map_err(|source| Error::Thread { source })?;
         let client = Client { inner: Arc::new(Inner { queue, transfer, thread: Mutex::new(Some(thread)) }) };
         match answer.await {
@@ -120,7 +155,17 @@ impl Client {
             connect_timeout: Duration::from_secs(5),
             heartbeat: Duration::from_secs(2),
             role: Role::Client,
+            profiling: false,
+            output: None,
         }
+    }
+
+    /// Connects with default settings to the address in the environment variable [`SCALER_ADDRESS`].
+    ///
+    /// # Errors
+    /// As [`ClientBuilder::connect_from_environment`].
+    pub async fn new() -> Result<Self, Error> {
+        Self::builder().connect_from_environment().await
     }
 
     /// Connects with default settings to, for instance, `tcp://127.0.0.1:8516`.
@@ -186,8 +231,9 @@ impl Client {
     /// Submits a call whose arguments were bound before, see [`Function::bind`].
     ///
     /// # Errors
-    /// When the client is disconnected.
+    /// When the client is disconnected; [`Error::MissingObject`] for an object that it has not sent, or has cleared.
     pub fn submit_bound(&self, arguments: BoundArguments, options: &SubmitOptions) -> Result<TaskFuture, Error> {
+        arguments.check(&self.inner.queue)?;
         let version = Arc::clone(&arguments.version);
         let cell = Arc::new(Cell::new(self.inner.queue.next_number(), Some(version)));
         let options = options.clone();
@@ -223,7 +269,47 @@ impl Client {
         Ok(self.future(cell))
     }
 
-    /// Calls a function for each element. The input is drawn as results are taken, so memory is bounded by the options'
+    /// Stores a value once, for use as an argument of many tasks. The name is for views and errors.
+    ///
+    /// # Errors
+    /// When the value has no form that can be sent, or the object storage does not take it.
+    pub async fn send_object(&self, value: impl Serialize, name: &str) -> Result<ObjectRef, Error> {
+        let encoded = Value::from_serde(&value).and_then(|value| value.encode());
+        let bytes = encoded.map_err(|source| Error::Value { function: format!("object `{name}`"), source })?;
+        let queue = &self.inner.queue;
+        let id = ObjectId::of_client(queue.client, queue.next_number());
+        let object = ObjectRef::new(id, name, bytes, Arc::clone(queue));
+        queue.push(Command::Object { announcement: object.announcement(), object: object.downgrade() })?;
+        self.put(id, Arc::clone(&object.inner.bytes)).await?;
+        Ok(object)
+    }
+
+    /// Cancels everything that has not ended, waits for the answers, and lets all objects go: their references are of
+    /// no use any more. Results that are there stay, and so do functions, modules and the connection.
+    ///
+    /// # Errors
+    /// When the client is or gets disconnected.
+    pub async fn clear(&self) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.queue.push(Command::Clear(reply))?;
+        answer.await.map_err(|_| self.inner.queue.error())
+    }
+
+    /// Calls a function for each element and gives all results in the order of the input. The first failure, in time,
+    /// cancels the rest.
+    ///
+    /// # Errors
+    /// [`Error::Element`] with the index of the element that failed; why the session ended if it did.
+    pub async fn map_all<T, I>(&self, function: &Function, input: I, options: MapOptions) -> Result<Vec<T>, Error>
+    where
+        T: DeserializeOwned,
+        I: IntoIterator,
+        I::Item: IntoArguments,
+    {
+        self.map(function, input, options.unordered()).all().await
+    }
+
+    /// Calls a function for each element. Several inputs are walked side by side by [`crate::zip()`]. The input is drawn as results are taken, so memory is bounded by the options'
     /// window. An element whose arguments do not fit gives an error in its place.
     pub fn map<I>(&self, function: &Function, input: I, options: MapOptions) -> MapStream<IteratorInput<I::IntoIter>>
     where
@@ -249,7 +335,9 @@ impl Client {
         pipe::pipe(PipeShared::new(queue, transfer, options))
     }
 
-    /// Registers a module file for this client's session; its functions are then found before the clusters' own.
+    /// Registers a module file for this client's session; its functions are then found before the clusters' own. A
+    /// preload call among the options runs where the module is prepared; if it fails, so do the calls, with
+    /// [`crate::FailureKind::Preload`] and the reason.
     ///
     /// # Errors
     /// When the file cannot be read or is no component, its preload call does not parse, or the storage does not take
@@ -294,17 +382,21 @@ impl Client {
         });
         let (module, bytes) = answer.await.unwrap_or_else(|_| Err(self.inner.queue.error()))?;
         let (object, bytes) = (ObjectId::module(module.identity.hash), Arc::new(bytes));
+        self.put(object, Arc::clone(&bytes)).await?;
+        let module = RegisterModule { module, size_bytes: bytes.len() as u64 };
+        self.inner.queue.push(Command::Module { module, bytes })
+    }
+
+    async fn put(&self, object: ObjectId, bytes: Arc<Vec<u8>>) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
-        self.inner.transfer.put(object, Arc::clone(&bytes), move |result| {
+        self.inner.transfer.put(object, bytes, move |result| {
+            // Who asked may have gone away.
             let _ = reply.send(result);
         });
         match answer.await {
-            Ok(Ok(())) => {}
-            Ok(Err(reason)) => return Err(Error::Object { object, reason }),
-            Err(_) => return Err(self.inner.queue.error()),
+            Ok(result) => result.map_err(|reason| Error::Object { object, reason }),
+            Err(_) => Err(self.inner.queue.error()),
         }
-        let module = RegisterModule { module, size_bytes: bytes.len() as u64 };
-        self.inner.queue.push(Command::Module { module, bytes })
     }
 
     /// A picture of the cluster.

@@ -16,6 +16,7 @@ use scaler_proto::{
 
 use crate::{
     Error, TaskError,
+    callbacks::{Callback, Callbacks},
     function::Version,
     queue::{Command, Queue},
     transfer::Transfer,
@@ -43,6 +44,9 @@ pub(crate) enum End {
     Storage {
         object: ObjectId,
         reason: String,
+    },
+    MissingObject {
+        name: String,
     },
 }
 
@@ -73,6 +77,11 @@ impl End {
             (end, Err(reason)) => *end = Self::Storage { object, reason },
             (_, Ok(_)) => {}
         }
+    }
+
+    /// Whether it is anything but a result.
+    pub(crate) fn is_failed(&self) -> bool {
+        !matches!(self, Self::Outcome(Outcome::Ok(_)))
     }
 
     pub(crate) fn is_canceled(&self) -> bool {
@@ -123,6 +132,7 @@ impl End {
             Self::Bind { function, source } => Error::Bind { function: function.clone(), source: source.clone() },
             Self::Value { function, source } => Error::Value { function: function.clone(), source: source.clone() },
             Self::Storage { object, reason } => Error::Object { object: *object, reason: reason.clone() },
+            Self::MissingObject { name } => Error::MissingObject { name: name.clone() },
         }
     }
 
@@ -140,6 +150,7 @@ impl From<Error> for End {
         match error {
             Error::Bind { function, source } => Self::Bind { function, source },
             Error::Value { function, source } => Self::Value { function, source },
+            Error::MissingObject { name } => Self::MissingObject { name },
             Error::Unreachable { waited, .. } => {
                 Self::Lost(Closed::NeverConnected { waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX) })
             }
@@ -158,20 +169,48 @@ pub(crate) struct About<'a> {
 }
 
 /// Where one task's end arrives and is waited for.
-#[derive(Debug)]
 pub(crate) struct Cell {
     pub(crate) number: u64,
     state: Mutex<CellState>,
 }
 
-#[derive(Debug, Default)]
+/// Who is told of a task's end.
+pub(crate) enum Watcher {
+    /// Somebody who waits.
+    Waker(Waker),
+    /// Something short, called by whoever brings the end.
+    Inline(Callback),
+    /// A user's callback.
+    Callback(Callback),
+}
+
+impl Watcher {
+    pub(crate) fn notify(self, callbacks: &Callbacks) {
+        match self {
+            Self::Waker(waker) => waker.wake(),
+            Self::Inline(notify) => notify(),
+            Self::Callback(callback) => callbacks.run(callback),
+        }
+    }
+}
+
+#[derive(Default)]
 pub(crate) struct CellState {
     pub(crate) end: Option<End>,
     pub(crate) stats: TaskStats,
     pub(crate) version: Option<Arc<Version>>,
     fetching: bool,
     abandoned: bool,
-    waker: Option<Waker>,
+    watchers: Vec<Watcher>,
+}
+
+impl CellState {
+    fn wait(&mut self, waker: &Waker) {
+        let is_known = |watcher: &Watcher| matches!(watcher, Watcher::Waker(known) if known.will_wake(waker));
+        if !self.watchers.iter().any(is_known) {
+            self.watchers.push(Watcher::Waker(waker.clone()));
+        }
+    }
 }
 
 impl Cell {
@@ -188,13 +227,26 @@ impl Cell {
         self.lock().version = Some(version);
     }
 
-    /// Takes the end. Gives the waker to wake (after everything else of the batch), and the object that nobody wants.
-    pub(crate) fn finish(&self, end: End, stats: TaskStats) -> (Option<Waker>, Option<ObjectId>) {
+    /// Takes the end. Gives those to tell (after everything else of the batch), and the object that nobody wants.
+    pub(crate) fn finish(&self, end: End, stats: TaskStats) -> (Vec<Watcher>, Option<ObjectId>) {
         let mut state = self.lock();
         let unwanted = if state.abandoned { end.stored().map(|(object, _)| object) } else { None };
         state.end = Some(end);
         state.stats = stats;
-        (state.waker.take(), unwanted)
+        (std::mem::take(&mut state.watchers), unwanted)
+    }
+
+    /// Has somebody told of the end; gives back a callback that is due right now.
+    pub(crate) fn subscribe(&self, watcher: Watcher) -> Option<Callback> {
+        let mut state = self.lock();
+        if state.end.is_none() {
+            state.watchers.push(watcher);
+            return None;
+        }
+        match watcher {
+            Watcher::Inline(callback) | Watcher::Callback(callback) => Some(callback),
+            Watcher::Waker(waker) => Some(Box::new(move || waker.wake())),
+        }
     }
 
     /// Ready when the task has ended, its stored value not fetched.
@@ -203,7 +255,7 @@ impl Cell {
         if state.end.is_some() {
             return Poll::Ready(());
         }
-        state.waker = Some(context.waker().clone());
+        state.wait(context.waker());
         Poll::Pending
     }
 
@@ -216,27 +268,27 @@ impl Cell {
     ) -> Poll<()> {
         let mut state = self.lock();
         let Some(end) = &state.end else {
-            state.waker = Some(context.waker().clone());
+            state.wait(context.waker());
             return Poll::Pending;
         };
         let Some((object, length)) = end.stored() else { return Poll::Ready(()) };
-        state.waker = Some(context.waker().clone());
+        state.wait(context.waker());
         if std::mem::replace(&mut state.fetching, true) {
             return Poll::Pending;
         }
         drop(state);
         let (cell, queue) = (Arc::clone(self), Arc::clone(queue));
         transfer.get(object, length, move |result| {
-            let waker = {
+            let watchers = {
                 let mut state = cell.lock();
                 if let Some(end) = &mut state.end {
                     end.fetched(object, result);
                 }
-                state.waker.take()
+                std::mem::take(&mut state.watchers)
             };
             // Best effort: a session that is over needs no release.
             let _ = queue.push(Command::Release(object));
-            waker.into_iter().for_each(Waker::wake);
+            watchers.into_iter().for_each(|watcher| watcher.notify(&queue.callbacks));
         });
         Poll::Pending
     }

@@ -4,8 +4,7 @@
 use std::{
     collections::BTreeMap,
     os::fd::AsFd,
-    sync::Arc,
-    task::Waker,
+    sync::{Arc, Weak},
     thread,
     time::{Duration, Instant},
 };
@@ -14,7 +13,7 @@ use scaler_net::{Address, Event, Link, Options};
 use scaler_proto::{
     client::{Call, ClientConfig, ClientCore, Closed, Effect},
     ids::{ObjectId, PeerId, Time},
-    message::{FailureKind, INLINE_MAX, Outcome, TaskStats},
+    message::{Failure, FailureKind, INLINE_MAX, LogLine, Outcome, TaskStats},
     payload::Payload,
     view::View,
     wire::{self, Frames, WireError},
@@ -23,8 +22,10 @@ use tokio::sync::oneshot;
 
 use crate::{
     BoundArguments, Error, SubmitOptions,
-    completion::{Cell, End},
+    completion::{Cell, End, Watcher},
     function::Version,
+    object::{ObjectRef, Stored},
+    options::Output,
     pipe::{Completion, PipeShared},
     queue::{Command, Leftovers, Queue},
     registry::Registry,
@@ -50,6 +51,11 @@ pub(crate) struct Driver {
     registry: Registry,
     /// Modules of this client, to be stored again for a scheduler that does not know them.
     modules: Vec<(ObjectId, Arc<Vec<u8>>)>,
+    /// Objects of this client that are in use, for the same reason.
+    objects: BTreeMap<ObjectId, Weak<Stored>>,
+    clears: Vec<Clear>,
+    /// Where lines go that tasks write.
+    output: Option<Output>,
     requests: u64,
     queries: BTreeMap<u64, oneshot::Sender<View>>,
     shutdowns: BTreeMap<u64, oneshot::Sender<Result<(), Error>>>,
@@ -57,8 +63,17 @@ pub(crate) struct Driver {
     closed: Option<Closed>,
     /// Ends of this turn, by pipe.
     completed: Vec<(Arc<PipeShared>, Vec<Completion>)>,
-    wakers: Vec<Waker>,
+    watchers: Vec<Watcher>,
     unwanted: Vec<ObjectId>,
+}
+
+/// A clear that waits for the ends of what it canceled.
+struct Clear {
+    /// Tasks, by number.
+    left: Vec<u64>,
+    /// Objects to let go then.
+    objects: Vec<ObjectId>,
+    reply: oneshot::Sender<()>,
 }
 
 /// A task that has not ended.
@@ -68,6 +83,8 @@ struct Entry {
     large: Option<Arc<Vec<u8>>>,
     /// They could not be stored.
     put_failure: Option<String>,
+    /// Kept alive until the task has ended.
+    objects: Vec<(u16, ObjectRef)>,
 }
 
 enum Sink {
@@ -81,6 +98,7 @@ pub(crate) fn start(
     address: &Address,
     queue: Arc<Queue>,
     transfer: Arc<Transfer>,
+    output: Option<Output>,
     connected: oneshot::Sender<Result<(), Error>>,
 ) -> std::io::Result<thread::JoinHandle<()>> {
     let address = address.clone();
@@ -96,13 +114,16 @@ pub(crate) fn start(
             entries: Vec::new(),
             free: Vec::new(),
             modules: Vec::new(),
+            objects: BTreeMap::new(),
+            clears: Vec::new(),
+            output,
             requests: 0,
             queries: BTreeMap::new(),
             shutdowns: BTreeMap::new(),
             connected: Some(connected),
             closed: None,
             completed: Vec::new(),
-            wakers: Vec::new(),
+            watchers: Vec::new(),
             unwanted: Vec::new(),
         };
         driver.run();
@@ -159,7 +180,7 @@ impl Driver {
                 self.submit(number, arguments, &options, Sink::Future(cell));
             }
             Command::Call { call, options, cell } => {
-                let ready = self.registry.call(call, options, cell, &mut self.core, &mut self.wakers);
+                let ready = self.registry.call(call, options, cell, &mut self.core, &mut self.watchers);
                 if let Some((arguments, options, cell)) = ready {
                     let number = cell.number;
                     self.submit(number, arguments, &options, Sink::Future(cell));
@@ -183,7 +204,15 @@ impl Driver {
                     self.core.cancel(number);
                 }
             }
-            Command::Release(object) => self.core.release(object),
+            Command::Release(object) => {
+                self.objects.remove(&object);
+                self.core.release(object);
+            }
+            Command::Object { announcement, object } => {
+                self.objects.insert(announcement.object, object);
+                self.core.put_object(announcement);
+            }
+            Command::Clear(reply) => self.clear(reply),
             Command::Module { module, bytes } => {
                 self.modules.push((ObjectId::module(module.module.identity.hash), bytes));
                 self.core.register_module(module);
@@ -204,7 +233,8 @@ impl Driver {
     }
 
     fn submit(&mut self, number: u64, arguments: BoundArguments, options: &SubmitOptions, sink: Sink) {
-        let BoundArguments { version, bytes } = arguments;
+        let references = arguments.references();
+        let BoundArguments { version, bytes, objects } = arguments;
         let Some((registration, function)) = self.registry.current(&version) else {
             return self.changed(number, &version, sink);
         };
@@ -214,11 +244,12 @@ impl Driver {
         } else {
             (Payload::Inline(bytes), None)
         };
-        let tag = self.enter(Entry { sink, large, put_failure: None });
+        let tag = self.enter(Entry { sink, large, put_failure: None, objects });
         let call = Call {
             registration,
             function,
             arguments,
+            objects: references,
             capabilities: options.capabilities.clone(),
             timeout_ms: options.timeout_ms(),
             priority: options.priority,
@@ -255,6 +286,35 @@ impl Driver {
         });
         for number in numbers {
             self.core.cancel(number);
+        }
+    }
+
+    /// Cancels everything that has not ended; objects may not be used from now on, and go when the answers are there.
+    fn clear(&mut self, reply: oneshot::Sender<()>) {
+        for cell in self.registry.cancel_all(&mut self.core) {
+            self.finish_cell(&cell, End::Lost(Closed::Left), TaskStats::default());
+        }
+        let left = self.core.unfinished_with(|_| true);
+        left.iter().for_each(|number| self.core.cancel(*number));
+        let objects = std::mem::take(&mut self.objects);
+        objects.values().filter_map(Weak::upgrade).for_each(|object| object.invalidate());
+        self.clears.push(Clear { left, objects: objects.into_keys().collect(), reply });
+    }
+
+    /// Answers those whose tasks have all ended.
+    fn finish_clears(&mut self) {
+        let core = &mut self.core;
+        let finished = |clear: &mut Clear| {
+            while clear.left.last().is_some_and(|number| core.place(*number).is_none()) {
+                clear.left.pop();
+            }
+            clear.left.is_empty()
+        };
+        let finished: Vec<Clear> = self.clears.extract_if(.., finished).collect();
+        for Clear { objects, reply, .. } in finished {
+            objects.into_iter().for_each(|object| self.core.release(object));
+            // Who asked may have gone away.
+            let _ = reply.send(());
         }
     }
 
@@ -303,7 +363,9 @@ impl Driver {
                         self.storage(address);
                     }
                     if !welcome.resumed {
-                        self.modules.clone().into_iter().for_each(|(id, bytes)| self.put_module(id, bytes));
+                        self.modules.clone().into_iter().for_each(|(id, bytes)| self.store_again(id, bytes));
+                        let objects: Vec<_> = self.objects.values().filter_map(Weak::upgrade).collect();
+                        objects.iter().for_each(|object| self.store_again(object.id, Arc::clone(&object.bytes)));
                     }
                     if let Some(connected) = self.connected.take() {
                         // A caller that has gone away drops its client, which ends this thread.
@@ -313,13 +375,13 @@ impl Driver {
                 Effect::Storage(address) => self.storage(&address),
                 Effect::Registered(registered) => {
                     for (arguments, options, cell) in
-                        self.registry.registered(registered, self.core.epoch(), &mut self.wakers)
+                        self.registry.registered(registered, self.core.epoch(), &mut self.watchers)
                     {
                         let number = cell.number;
                         self.submit(number, arguments, &options, Sink::Future(cell));
                     }
                 }
-                Effect::RegisterFailed(failed) => self.registry.failed(failed, &mut self.wakers),
+                Effect::RegisterFailed(failed) => self.registry.failed(failed, &mut self.watchers),
                 Effect::Parked(parked) => self.registry.parked(parked),
                 Effect::Changed(changed) => self.registry.changed(changed, self.core.epoch()),
                 Effect::Put { number, tag } => self.put_arguments(number, tag),
@@ -337,6 +399,7 @@ impl Driver {
                         let _ = waiting.send(if reply.accepted { Ok(()) } else { refused });
                     }
                 }
+                Effect::Output(lines) => self.print(lines),
                 Effect::Warning(text) => tracing::warn!("{text}"),
                 Effect::Closed(reason) => self.closed = Some(reason),
             }
@@ -366,10 +429,10 @@ impl Driver {
         }
     }
 
-    fn put_module(&self, id: ObjectId, bytes: Arc<Vec<u8>>) {
+    fn store_again(&self, id: ObjectId, bytes: Arc<Vec<u8>>) {
         self.transfer.put(id, bytes, move |result| {
             if let Err(error) = result {
-                tracing::warn!(%id, %error, "a module could not be stored again");
+                tracing::warn!(%id, %error, "a module or object could not be stored again");
             }
         });
     }
@@ -386,11 +449,16 @@ impl Driver {
         });
     }
 
-    fn ended(&mut self, number: u64, tag: u64, outcome: Outcome, stats: TaskStats, closed: Option<&Closed>) {
+    fn ended(&mut self, number: u64, tag: u64, mut outcome: Outcome, stats: TaskStats, closed: Option<&Closed>) {
         let position = usize::try_from(tag).unwrap_or(usize::MAX);
         let Some(entry) = self.entries.get_mut(position).and_then(Option::take) else { return };
         self.free.push(position);
-        let kind = if let Outcome::Failed(failure) = &outcome { Some(failure.kind) } else { None };
+        let kind = if let Outcome::Failed(failure) = &mut outcome {
+            name_objects(failure, &entry.objects);
+            Some(failure.kind)
+        } else {
+            None
+        };
         let end = match (kind, entry.put_failure, closed) {
             (Some(FailureKind::Canceled), Some(reason), _) => {
                 End::Storage { object: ObjectId::arguments(self.queue.task(number)), reason }
@@ -415,8 +483,8 @@ impl Driver {
     }
 
     fn finish_cell(&mut self, cell: &Cell, end: End, stats: TaskStats) {
-        let (waker, unwanted) = cell.finish(end, stats);
-        self.wakers.extend(waker);
+        let (watchers, unwanted) = cell.finish(end, stats);
+        self.watchers.extend(watchers);
         self.unwanted.extend(unwanted);
     }
 
@@ -428,7 +496,16 @@ impl Driver {
         for object in self.unwanted.drain(..) {
             self.core.release(object);
         }
-        self.wakers.drain(..).for_each(Waker::wake);
+        let callbacks = &self.queue.callbacks;
+        self.watchers.drain(..).for_each(|watcher| watcher.notify(callbacks));
+        self.finish_clears();
+    }
+
+    /// Hands out what tasks wrote.
+    fn print(&self, lines: Vec<LogLine>) {
+        if let Some(output) = self.output.clone() {
+            self.queue.callbacks.run(Box::new(move || lines.iter().for_each(|line| output.line(line))));
+        }
     }
 
     /// The session is over: nothing waits for ever.
@@ -456,5 +533,14 @@ impl Driver {
         }
         self.transfer.close();
         self.link.close(FLUSH_MAX);
+    }
+}
+
+/// Calls objects by the names that their user knows.
+fn name_objects(failure: &mut Failure, objects: &[(u16, ObjectRef)]) {
+    if failure.kind == FailureKind::ObjectLost {
+        for (_, object) in objects {
+            failure.message = failure.message.replace(&object.id().to_string(), &format!("`{}`", object.name()));
+        }
     }
 }

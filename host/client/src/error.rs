@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use serde::de::DeserializeOwned;
+
 use scaler_module::{BindError, DecodeError, ReadError};
 use scaler_net::{AddressError, NetError};
 use scaler_proto::{
@@ -12,6 +14,9 @@ use scaler_proto::{
     message::{FailureKind, RegisterErrorKind, TaskStats},
     value::{Value, ValueError},
 };
+
+/// Where the scheduler is, for [`crate::Client::new`].
+pub const SCALER_ADDRESS: &str = "SCALER_ADDRESS";
 
 /// Any failure of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +123,37 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// An object that this client did not send, or has cleared.
+    #[error("object `{name}` is missing: this client has not sent it, or has cleared it; send it again")]
+    MissingObject {
+        /// What it was called.
+        name: String,
+    },
+    /// The first element of a map that failed; the others were canceled.
+    #[error("element {index} of the input: {source}")]
+    Element {
+        /// Its position in the input, from 0.
+        index: u64,
+        /// What went wrong with it.
+        source: Box<Error>,
+    },
+    /// A task has no profile (yet).
+    #[error("task {task} has no profiling information: {reason}")]
+    NoProfile {
+        /// Which task.
+        task: TaskId,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Nobody said where the scheduler is.
+    #[error("no scheduler address was given, and the environment variable {SCALER_ADDRESS} is not set")]
+    NoAddress,
+    /// A cluster on this machine could not be started or stopped; see [`crate::SchedulerClusterCombo`].
+    #[error("{what}")]
+    Combo {
+        /// What happened, with the last lines of the log.
+        what: String,
+    },
     /// The scheduler does not let clients shut it down.
     #[error("the scheduler refused to shut down: {reason}")]
     ShutdownRefused {
@@ -170,6 +206,23 @@ pub struct TaskError {
     pub stats: TaskStats,
 }
 
+impl TaskError {
+    /// The guest's error value as a Rust type; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the value does not have the type's shape.
+    pub fn value_as<T: DeserializeOwned>(&self) -> Option<Result<T, ValueError>> {
+        self.value.as_ref().map(Value::to_serde)
+    }
+
+    /// Whether one of the task's limits ended it: memory, stack, output or time.
+    #[must_use]
+    pub fn is_limit(&self) -> bool {
+        use FailureKind::{MemoryLimit, OutputLimit, StackOverflow, Timeout};
+        matches!(self.kind, MemoryLimit | OutputLimit | StackOverflow | Timeout)
+    }
+}
+
 impl Error {
     /// Whether the call never became a task: it cannot be read, its function is unknown, or its arguments do not fit.
     #[must_use]
@@ -185,6 +238,8 @@ impl Error {
                 | Self::NoCluster { .. }
                 | Self::Bind { .. }
                 | Self::Module { .. }
+                | Self::MissingObject { .. }
+                | Self::NoAddress
                 | Self::File { .. }
         )
     }

@@ -5,14 +5,14 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use scaler_module::{Signature, SignatureError};
+use scaler_module::{BindError, Signature, SignatureError};
 use scaler_proto::{
     ids::FunctionId,
     message::{Identity, Registered},
     value::Value,
 };
 
-use crate::{BoundArguments, Error, IntoArguments};
+use crate::{Arguments, BoundArguments, Error, IntoArguments, ObjectRef, object::number_of};
 
 /// A function of a module, as the scheduler resolved it. Cheap to clone. When the module is rebuilt, the function
 /// follows: later calls are bound to the new signature.
@@ -94,12 +94,28 @@ impl Function {
         let version = self.version();
         let arguments =
             arguments.into_arguments().map_err(|source| Error::Value { function: self.name.to_string(), source })?;
-        let bytes = version
-            .signature
-            .bind(&arguments.positional, &arguments.named)
+        let (bytes, objects) = bind(&version.signature, &arguments)
             .map_err(|source| Error::Bind { function: self.name.to_string(), source })?;
-        Ok(BoundArguments { version, bytes })
+        Ok(BoundArguments { version, bytes, objects })
     }
+}
+
+type Bound = (Vec<u8>, Vec<(u16, ObjectRef)>);
+
+fn bind(signature: &Signature, arguments: &Arguments) -> Result<Bound, BindError> {
+    let Arguments { positional, named, objects, .. } = arguments;
+    if objects.is_empty() {
+        return Ok((signature.bind(positional, named)?, Vec::new()));
+    }
+    let object = |value: &Value| number_of(value).and_then(|number| objects.get(number));
+    let (bytes, places) = signature.bind_around(positional, named, object)?;
+    let mut bound = Vec::with_capacity(places.len());
+    for (index, object) in places {
+        object.check(&signature.parameters[index])?;
+        // Functions have far fewer parameters than a number of 16 bits counts.
+        bound.push((u16::try_from(index).unwrap_or(u16::MAX), object.clone()));
+    }
+    Ok((bytes, bound))
 }
 
 impl fmt::Debug for Function {

@@ -40,34 +40,43 @@
 
 mod arguments;
 pub mod blocking;
+mod callbacks;
 mod client;
+mod combo;
 mod completion;
 mod driver;
 mod error;
 mod function;
 mod future;
 mod map;
+mod object;
 mod options;
 mod park;
 mod pipe;
 mod queue;
 mod registry;
+mod together;
 mod transfer;
+mod zip;
 
 pub use arguments::{Arguments, BoundArguments, IntoArguments};
 pub use client::{Client, ClientBuilder, status};
-pub use error::{Error, TaskError};
+pub use combo::{SchedulerClusterCombo, SchedulerClusterComboBuilder};
+pub use error::{Error, SCALER_ADDRESS, TaskError};
 pub use function::Function;
-pub use future::TaskFuture;
+pub use future::{Profile, TaskFuture};
 pub use map::{Input, IteratorInput, MapStream, StreamInput};
+pub use object::ObjectRef;
 pub use options::{FunctionOptions, MapOptions, ModuleOptions, SubmitOptions};
 pub use pipe::{PipeItem, PipeReceiver, PipeSender};
 pub use scaler_module::Signature;
 pub use scaler_proto::{
     call::Call,
     capability::Capabilities,
-    ids::{ClientId, TaskId},
-    message::{FailureKind, TaskStats},
+    ids::{ClientId, ObjectId, TaskId},
+    message::{FailureKind, LogLine, LogSource, TaskStats},
     value::Value,
     view::View,
 };
+pub use together::{AsCompleted, ReturnWhen, Waited, as_completed, gather, wait};
+pub use zip::{Iterables, Zip, zip};

@@ -71,6 +71,22 @@ impl<I: Input> MapStream<I> {
         future::poll_fn(|context| self.poll_item(context)).await
     }
 
+    /// All results in the order of the input. The first failure ends the map, and what is under way is canceled; with
+    /// [`crate::MapOptions::unordered`] that is the first in time, else the first in the input.
+    ///
+    /// # Errors
+    /// [`Error::Element`] with the index of the element that failed; why the session ended if it did.
+    pub async fn all<T: DeserializeOwned>(mut self) -> Result<Vec<T>, Error> {
+        let mut results = Vec::new();
+        while let Some(item) = self.next_item().await {
+            let index = item.index();
+            let value = item.result().map_err(|source| Error::Element { index, source: Box::new(source) })?;
+            results.push((index, value));
+        }
+        results.sort_by_key(|(index, _)| *index);
+        Ok(results.into_iter().map(|(_, value)| value).collect())
+    }
+
     pub(crate) fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<Option<PipeItem>> {
         if !self.receiver.has_taken() {
             self.draw(context);

@@ -1,8 +1,56 @@
 //! What can be said about calls, maps, functions and modules beside the thing itself.
 
-use std::time::Duration;
+use std::{
+    fmt,
+    io::{self, Write as _},
+    sync::Arc,
+    time::Duration,
+};
 
-use scaler_proto::capability::Capabilities;
+use scaler_proto::{
+    capability::Capabilities,
+    message::{LogLine, LogSource},
+};
+
+/// Where lines go that tasks write.
+#[derive(Clone)]
+pub(crate) struct Output(Arc<dyn Fn(&LogLine) + Send + Sync>);
+
+impl Output {
+    pub(crate) fn to(callback: impl Fn(&LogLine) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(callback))
+    }
+
+    /// To this process's own standard output and error.
+    pub(crate) fn printed() -> Self {
+        Self::to(print)
+    }
+
+    pub(crate) fn line(&self, line: &LogLine) {
+        (self.0)(line);
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Output")
+    }
+}
+
+/// Standard output stays apart from everything else. An output that is closed is nobody's error.
+fn print(line: &LogLine) {
+    let text = &line.text;
+    let written = match line.source {
+        LogSource::Stdout => writeln!(io::stdout(), "{text}"),
+        LogSource::Stderr => writeln!(io::stderr(), "{text}"),
+        LogSource::Trace => writeln!(io::stderr(), "TRACE {text}"),
+        LogSource::Debug => writeln!(io::stderr(), "DEBUG {text}"),
+        LogSource::Info => writeln!(io::stderr(), "INFO {text}"),
+        LogSource::Warn => writeln!(io::stderr(), "WARN {text}"),
+        LogSource::Error => writeln!(io::stderr(), "ERROR {text}"),
+    };
+    drop(written);
+}
 
 /// How a call is to be run. The default: anywhere, no limit but the cluster's, priority 0, no retries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -151,6 +151,7 @@ impl PipeShared {
     /// Takes a call (or, in its place, why it is none). Says whether a result can be taken; fails when nobody would see
     /// one, as the receiver knows that the session is over.
     fn push(self: &Arc<Self>, call: Result<BoundArguments, Error>) -> Result<bool, Error> {
+        let call = call.and_then(|arguments| arguments.check(&self.queue).map(|()| arguments));
         let mut state = self.lock();
         if let (true, Some(reason)) = (state.told, &state.closed) {
             return Err(self.queue.closed_error(reason.clone()));

@@ -14,12 +14,15 @@ use scaler_proto::{
     capability::Capabilities,
     client::Closed,
     ids::{ClientId, ObjectId, TaskId},
-    message::RegisterModule,
+    message::{PutObject, RegisterModule},
     view::View,
 };
 use tokio::sync::oneshot;
 
-use crate::{BoundArguments, Error, Function, SubmitOptions, completion::Cell, pipe::PipeShared};
+use crate::{
+    BoundArguments, Error, Function, SubmitOptions, callbacks::Callbacks, completion::Cell, object::Stored,
+    pipe::PipeShared,
+};
 
 /// What the connection's thread is asked to do.
 pub(crate) enum Command {
@@ -48,6 +51,13 @@ pub(crate) enum Command {
         number: u64,
     },
     Release(ObjectId),
+    /// An object is about to be stored.
+    Object {
+        announcement: PutObject,
+        object: Weak<Stored>,
+    },
+    /// Cancel everything, then let all objects go.
+    Clear(oneshot::Sender<()>),
     Module {
         module: RegisterModule,
         bytes: Arc<Vec<u8>>,
@@ -75,6 +85,10 @@ pub(crate) struct Target {
 pub(crate) struct Queue {
     pub(crate) client: ClientId,
     pub(crate) address: String,
+    /// Where users' callbacks run.
+    pub(crate) callbacks: Callbacks,
+    /// Tasks' profiles were asked for.
+    pub(crate) profiling: bool,
     waker: Waker,
     numbers: AtomicU64,
     state: Mutex<State>,
@@ -97,8 +111,9 @@ pub(crate) struct Leftovers {
 }
 
 impl Queue {
-    pub(crate) fn new(client: ClientId, address: String, waker: Waker) -> Self {
-        Self { client, address, waker, numbers: AtomicU64::new(0), state: Mutex::default() }
+    pub(crate) fn new(client: ClientId, address: String, waker: Waker, profiling: bool) -> Self {
+        let (callbacks, numbers) = (Callbacks::default(), AtomicU64::new(0));
+        Self { client, address, callbacks, profiling, waker, numbers, state: Mutex::default() }
     }
 
     /// A number that no task had.

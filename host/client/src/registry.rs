@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -17,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     BoundArguments, Error, Function, SubmitOptions,
-    completion::{Cell, End},
+    completion::{Cell, End, Watcher},
     function::Version,
     queue::{Queue, Target},
 };
@@ -83,7 +82,7 @@ impl Registry {
         options: SubmitOptions,
         cell: Arc<Cell>,
         core: &mut ClientCore,
-        wakers: &mut Vec<Waker>,
+        watchers: &mut Vec<Watcher>,
     ) -> Option<ReadyCall> {
         let target = Target {
             module: call.module.clone(),
@@ -93,7 +92,7 @@ impl Registry {
         let (request, registration) = self.registration(target, core);
         let held = HeldCall { call, options, cell };
         if let Some(function) = &registration.function {
-            return held.bind(function, wakers);
+            return held.bind(function, watchers);
         }
         registration.calls.push(held);
         core.demand(request, registration.demand());
@@ -126,8 +125,28 @@ impl Registry {
         (bound.signature_bytes == current.signature_bytes).then_some((bound.registration, current.function))
     }
 
+    /// Takes all held calls back.
+    pub(crate) fn cancel_all(&mut self, core: &mut ClientCore) -> Vec<Arc<Cell>> {
+        let requests: Vec<u64> = self.registrations.keys().copied().collect();
+        let mut cells = Vec::new();
+        for request in requests {
+            let Some(registration) = self.registrations.get_mut(&request) else { continue };
+            let before = cells.len();
+            cells.extend(registration.calls.drain(..).map(|held| held.cell));
+            if cells.len() > before {
+                self.demand(request, core);
+            }
+        }
+        cells
+    }
+
     /// A function was found, again or for the first time. Gives the calls that waited for it.
-    pub(crate) fn registered(&mut self, registered: Registered, epoch: u64, wakers: &mut Vec<Waker>) -> Vec<ReadyCall> {
+    pub(crate) fn registered(
+        &mut self,
+        registered: Registered,
+        epoch: u64,
+        watchers: &mut Vec<Watcher>,
+    ) -> Vec<ReadyCall> {
         let request = registered.request;
         let Some(registration) = self.registrations.get_mut(&request) else { return Vec::new() };
         let name: Arc<str> = format!("{}:{}", registration.target.module, registration.target.function).into();
@@ -135,7 +154,7 @@ impl Registry {
             Ok(version) => version,
             Err(error) => {
                 let message = format!("the scheduler sent a signature that cannot be read: {error}");
-                self.failed(RegisterFailed { request, kind: RegisterErrorKind::UnknownFunction, message }, wakers);
+                self.failed(RegisterFailed { request, kind: RegisterErrorKind::UnknownFunction, message }, watchers);
                 return Vec::new();
             }
         };
@@ -149,17 +168,17 @@ impl Registry {
         for waiter in registration.waiters.drain(..) {
             let _ = waiter.reply.send(Ok(function.clone()));
         }
-        registration.calls.drain(..).filter_map(|held| held.bind(&function, wakers)).collect()
+        registration.calls.drain(..).filter_map(|held| held.bind(&function, watchers)).collect()
     }
 
-    pub(crate) fn failed(&mut self, failed: RegisterFailed, wakers: &mut Vec<Waker>) {
+    pub(crate) fn failed(&mut self, failed: RegisterFailed, watchers: &mut Vec<Watcher>) {
         let Some(registration) = self.remove(failed.request) else { return };
         for waiter in registration.waiters {
             let _ = waiter.reply.send(Err(Error::not_registered(failed.kind, failed.message.clone())));
         }
         for held in registration.calls {
             let end = End::NotRegistered { kind: failed.kind, message: failed.message.clone() };
-            wakers.extend(held.cell.finish(end, TaskStats::default()).0);
+            watchers.extend(held.cell.finish(end, TaskStats::default()).0);
         }
     }
 
@@ -288,14 +307,14 @@ impl Registration {
 
 impl HeldCall {
     /// Binds the call, or ends it with the reason why that fails.
-    fn bind(self, function: &Function, wakers: &mut Vec<Waker>) -> Option<ReadyCall> {
+    fn bind(self, function: &Function, watchers: &mut Vec<Watcher>) -> Option<ReadyCall> {
         let version = function.version();
         self.cell.set_version(Arc::clone(&version));
         match version.signature.bind(&self.call.args, &self.call.kwargs) {
-            Ok(bytes) => Some((BoundArguments { version, bytes }, self.options, self.cell)),
+            Ok(bytes) => Some((BoundArguments { version, bytes, objects: Vec::new() }, self.options, self.cell)),
             Err(source) => {
                 let end = End::Bind { function: function.name().to_owned(), source };
-                wakers.extend(self.cell.finish(end, TaskStats::default()).0);
+                watchers.extend(self.cell.finish(end, TaskStats::default()).0);
                 None
             }
         }

@@ -109,6 +109,33 @@ impl Signature {
         Ok(out)
     }
 
+    /// As [`Signature::bind`], where some values stand for objects that are stored elsewhere: `object` says which, and
+    /// what it gives comes back with the parameter that it is for. At those places nil is written; whether an object
+    /// fits its parameter is told by [`Parameter::check`].
+    ///
+    /// # Errors
+    /// As [`Signature::bind`].
+    pub fn bind_around<T>(
+        &self,
+        args: &[Value],
+        kwargs: &[(String, Value)],
+        object: impl Fn(&Value) -> Option<T>,
+    ) -> Result<(Vec<u8>, Vec<(usize, T)>), BindError> {
+        let mut out = Vec::with_capacity(64);
+        let mut objects = Vec::new();
+        msgpack::write_array(&mut out, self.parameters.len());
+        for (index, (parameter, value)) in self.parameters.iter().zip(self.assign(args, kwargs)?).enumerate() {
+            match value.and_then(&object) {
+                Some(object) => {
+                    msgpack::write_nil(&mut out);
+                    objects.push((index, object));
+                }
+                None => write_given(&mut out, parameter, value, Form::Named)?,
+            }
+        }
+        Ok((out, objects))
+    }
+
     fn write_arguments(
         &self,
         out: &mut Vec<u8>,
@@ -125,12 +152,7 @@ impl Signature {
                 .try_for_each(|(parameter, value)| write_argument(out, parameter, value, form));
         }
         for (parameter, value) in self.parameters.iter().zip(self.assign(args, kwargs)?) {
-            match (value, &parameter.default) {
-                (Some(value), _) => write_argument(out, parameter, value, form)?,
-                (None, Some(default)) => write_argument(out, parameter, default, Form::Named)?,
-                // `assign` has seen to it that only options are left.
-                (None, None) => write_argument(out, parameter, &Value::Null, Form::Named)?,
-            }
+            write_given(out, parameter, value, form)?;
         }
         Ok(())
     }
@@ -197,6 +219,16 @@ impl Signature {
     }
 }
 
+impl Parameter {
+    /// Whether a value fits.
+    ///
+    /// # Errors
+    /// When it does not; names the parameter and the place in the value.
+    pub fn check(&self, value: &Value) -> Result<(), BindError> {
+        write_argument(&mut Vec::new(), self, value, Form::Named)
+    }
+}
+
 impl Type {
     /// Checks one value and appends its positional form.
     ///
@@ -218,6 +250,16 @@ enum Form {
 
 fn in_range(ty: &Type, number: i128) -> bool {
     ty.integer_range().is_some_and(|(least, most)| (least..=most).contains(&number))
+}
+
+/// What is given for a parameter, or what stands for it.
+fn write_given(out: &mut Vec<u8>, parameter: &Parameter, value: Option<&Value>, form: Form) -> Result<(), BindError> {
+    match (value, &parameter.default) {
+        (Some(value), _) => write_argument(out, parameter, value, form),
+        (None, Some(default)) => write_argument(out, parameter, default, Form::Named),
+        // `assign` has seen to it that only options are left.
+        (None, None) => write_argument(out, parameter, &Value::Null, Form::Named),
+    }
 }
 
 #[inline]

@@ -9,7 +9,10 @@
 use crate::{
     capability::Capabilities,
     ids::{ClientId, FunctionId, PeerId},
-    message::{Answer, Changed, Outcome, Parked, RegisterFailed, Registered, Role, ShutdownReply, TaskStats, Welcome},
+    message::{
+        Answer, ArgumentObject, Changed, LogLine, Outcome, Parked, RegisterFailed, Registered, Role, ShutdownReply,
+        TaskStats, Welcome,
+    },
     payload::Payload,
     session::Packet,
 };
@@ -36,6 +39,10 @@ pub struct ClientConfig {
     pub timeout_ms: u64,
     /// Time between heartbeats, in milliseconds.
     pub heartbeat_ms: u64,
+    /// Results shall name the worker.
+    pub profiling: bool,
+    /// What the tasks write shall come here.
+    pub stream_output: bool,
 }
 
 /// One call, its arguments bound to the function's parameters.
@@ -48,6 +55,8 @@ pub struct Call {
     pub function: FunctionId,
     /// A MessagePack array in the order of the parameters, or where it is going to be stored.
     pub arguments: Payload,
+    /// Arguments that are objects of their own, announced before by [`ClientCore::put_object`].
+    pub objects: Vec<ArgumentObject>,
     /// Tags that the worker must offer.
     pub capabilities: Capabilities,
     /// Ends the task's run after this long; 0 leaves it to the cluster.
@@ -102,6 +111,8 @@ pub enum Effect {
     Answered(Answer),
     /// The answer to [`ClientCore::shutdown`].
     ShutdownReply(ShutdownReply),
+    /// What tasks wrote.
+    Output(Vec<LogLine>),
     /// Something of no consequence for any call, for the log.
     Warning(String),
     /// The session is over. Every open task has ended before this; open registrations, queries and shutdowns get no

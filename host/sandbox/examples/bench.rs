@@ -55,7 +55,8 @@ fn measure(entry: &Entry, arguments: &[u8]) -> Result<f64, String> {
     let (limits, interrupt) =
         (Limits { timeout: Some(Duration::from_secs(10)), ..Limits::default() }, Interrupt::never());
     let log: Arc<dyn LogSink> = Arc::new(Silent);
-    let task = Task { entry, arguments, grants: &grants, limits: &limits, interrupt: &interrupt, log: &log };
+    let task =
+        Task { entry, arguments, objects: &[], grants: &grants, limits: &limits, interrupt: &interrupt, log: &log };
     let mut medians = Vec::new();
     for _ in 0..9 {
         let (begin, cpu, mut count) = (Instant::now(), thread_cpu_us(), 0);

@@ -66,8 +66,8 @@ impl Live {
     /// Calls the task's function. After any fault the instance must not be used again.
     pub(crate) fn call(&mut self, task: &Task<'_>, begin: Instant) -> Result<Answer, Fault> {
         let result = match self {
-            Self::Lean(alive) => alive.call(task.entry, task.arguments),
-            Self::Wasi(alive) => drive(task, begin, alive.call_async(task.entry, task.arguments)),
+            Self::Lean(alive) => alive.call(task.entry, Arguments::of(task)),
+            Self::Wasi(alive) => drive(task, begin, alive.call_async(task.entry, Arguments::of(task))),
         };
         let last = self.finish();
         let answer = result.map_err(|error| fault_of(error, task, self.task(), last))?;
@@ -134,26 +134,32 @@ impl<T: State> Alive<T> {
         self.instance.get_func(&mut self.store, entry.index()).context("the entry belongs to another program")
     }
 
-    fn call(&mut self, entry: &Entry, arguments: &[u8]) -> wasmtime::Result<Answer> {
+    fn call(&mut self, entry: &Entry, arguments: Arguments<'_>) -> wasmtime::Result<Answer> {
         let func = self.func(entry)?;
         if entry.has_result() {
             let func = func.typed::<Arguments<'_>, Returned<1>>(&self.store)?;
-            Ok(func.call(&mut self.store, Arguments(arguments))?.into())
+            Ok(func.call(&mut self.store, arguments)?.into())
         } else {
             let func = func.typed::<Arguments<'_>, Returned<0>>(&self.store)?;
-            Ok(func.call(&mut self.store, Arguments(arguments))?.into())
+            Ok(func.call(&mut self.store, arguments)?.into())
         }
     }
 
-    pub(crate) async fn call_async(&mut self, entry: &Entry, arguments: &[u8]) -> wasmtime::Result<Answer> {
+    pub(crate) async fn call_async(&mut self, entry: &Entry, arguments: Arguments<'_>) -> wasmtime::Result<Answer> {
         let func = self.func(entry)?;
         if entry.has_result() {
             let func = func.typed::<Arguments<'_>, Returned<1>>(&self.store)?;
-            Ok(func.call_async(&mut self.store, Arguments(arguments)).await?.into())
+            Ok(func.call_async(&mut self.store, arguments).await?.into())
         } else {
             let func = func.typed::<Arguments<'_>, Returned<0>>(&self.store)?;
-            Ok(func.call_async(&mut self.store, Arguments(arguments)).await?.into())
+            Ok(func.call_async(&mut self.store, arguments).await?.into())
         }
+    }
+}
+
+impl<'a> Arguments<'a> {
+    fn of(task: &Task<'a>) -> Self {
+        Self { encoded: task.arguments, objects: task.objects }
     }
 }
 

@@ -40,7 +40,7 @@ impl Resident {
         let _busy = self.program.engine().busy();
         let mut live = Live::start(&self.program, task, begin)?;
         if let Some((entry, arguments)) = &self.preload {
-            let preload = Task { entry, arguments, ..*task };
+            let preload = Task { entry, arguments, objects: &[], ..*task };
             report(&preload, &mut live, begin).outcome.map_err(|fault| as_preload(entry, fault))?;
         }
         self.live = Some(live);

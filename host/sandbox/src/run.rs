@@ -15,6 +15,9 @@ pub struct Task<'a> {
     pub entry: &'a Entry,
     /// All arguments as one positional MessagePack array (named values are accepted too).
     pub arguments: &'a [u8],
+    /// Arguments that are values of their own, by parameter (from 0) in ascending order; at their places `arguments`
+    /// has nil. Each is read from its own slice, so that a large one that many tasks share is never copied together.
+    pub objects: &'a [(u16, &'a [u8])],
     /// What it may touch.
     pub grants: &'a Arc<OpenGrants>,
     /// What it may use.

@@ -74,6 +74,7 @@ fn run(
             task: TaskId { client: ClientId(0), number: 1 },
             timeout_ms,
             inline_max: u32::MAX,
+            objects: Vec::new(),
             arguments: Argument::Inline(&bound.arguments),
         },
     );

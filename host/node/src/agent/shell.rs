@@ -404,6 +404,7 @@ impl Shell {
                 task: run.task,
                 timeout_ms: handed.timeout_ms,
                 inline_max: run.inline_max,
+                objects: run.objects.clone(),
                 arguments,
             };
             records::put_task(process.outgoing(), &record);

@@ -81,7 +81,15 @@ fn child(arguments: &mut impl Iterator<Item = OsString>) -> Result<()> {
     let log: Arc<dyn LogSink> = Arc::new(Silent);
     // An empty MessagePack array: no arguments.
     let arguments = &[0x90];
-    let task = Task { entry: &entry, arguments, grants: &grants, limits: &limits, interrupt: &interrupt, log: &log };
+    let task = Task {
+        entry: &entry,
+        arguments,
+        objects: &[],
+        grants: &grants,
+        limits: &limits,
+        interrupt: &interrupt,
+        log: &log,
+    };
     let once = || run(&task).outcome.map_err(|fault| anyhow!("{}", fault.message));
     for _ in 0..tasks / 10 {
         once()?;

@@ -79,7 +79,7 @@ pub(super) fn run(client: &Client, meanwhile: &mut dyn FnMut(Progress<'_>) -> Re
     let bar = progress_bar(total);
     let mut prices = vec![vec![0.0; strikes.len()]; months.len()];
     let mut starts = Vec::with_capacity(surface.len());
-    for (done, (row, column, mut future)) in surface.into_iter().enumerate() {
+    for (done, (row, column, future)) in surface.into_iter().enumerate() {
         let estimate: Estimate =
             future.result_timeout(Duration::from_secs(60)).with_context(|| format!("task {done}"))?;
         prices[row][column] += estimate.price / SEEDS as f64;

@@ -6,6 +6,7 @@
 //! process: the agent notices, blames the task that the page names, and starts another processor.
 
 mod answers;
+mod cache;
 pub(crate) mod page;
 pub(crate) mod records;
 mod storage;

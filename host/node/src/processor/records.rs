@@ -5,7 +5,7 @@
 
 use scaler_proto::{
     ids::{ClientId, ObjectId, TaskId},
-    message::{Failure, FailureKind, Outcome, TaskStats},
+    message::{ArgumentObject, Failure, FailureKind, Outcome, TaskStats},
     payload::Payload,
 };
 use scaler_sandbox::Grants;
@@ -164,6 +164,8 @@ pub(crate) struct TaskRecord<'a> {
     pub(crate) task: TaskId,
     pub(crate) timeout_ms: u64,
     pub(crate) inline_max: u32,
+    /// Arguments that are objects of their own; at their places `arguments` has nil.
+    pub(crate) objects: Vec<ArgumentObject>,
     pub(crate) arguments: Argument<'a>,
 }
 
@@ -219,6 +221,14 @@ pub(crate) fn put_task(out: &mut Vec<u8>, task: &TaskRecord<'_>) {
         out.extend_from_slice(&task.task.number.to_le_bytes());
         out.extend_from_slice(&task.timeout_ms.to_le_bytes());
         out.extend_from_slice(&task.inline_max.to_le_bytes());
+        // There are at most as many as parameters.
+        let count = u16::try_from(task.objects.len()).unwrap_or(u16::MAX);
+        out.extend_from_slice(&count.to_le_bytes());
+        for ArgumentObject { index, object, length } in task.objects.iter().take(usize::from(count)) {
+            out.extend_from_slice(&index.to_le_bytes());
+            out.extend_from_slice(&object.0);
+            out.extend_from_slice(&length.to_le_bytes());
+        }
         match &task.arguments {
             Argument::Inline(bytes) => {
                 out.push(0);
@@ -243,6 +253,7 @@ pub(crate) fn task(body: &[u8]) -> Result<TaskRecord<'_>, RecordError> {
         task: TaskId { client: ClientId(reader.u64()?), number: reader.u64()? },
         timeout_ms: reader.u64()?,
         inline_max: reader.u32()?,
+        objects: reader.objects()?,
         arguments: match reader.u8()? {
             0 => Argument::Inline(reader.rest),
             1 => Argument::Stored { id: ObjectId(reader.array()?), length: reader.u64()? },
@@ -327,6 +338,16 @@ impl Reader<'_> {
         Ok(*head)
     }
 
+    fn objects(&mut self) -> Result<Vec<ArgumentObject>, RecordError> {
+        let count = u16::from_le_bytes(self.array()?);
+        let mut objects = Vec::new();
+        for _ in 0..count {
+            let index = u16::from_le_bytes(self.array()?);
+            objects.push(ArgumentObject { index, object: ObjectId(self.array()?), length: self.u64()? });
+        }
+        Ok(objects)
+    }
+
     fn u8(&mut self) -> Result<u8, RecordError> {
         Ok(self.array::<1>()?[0])
     }
@@ -347,7 +368,10 @@ mod tests {
     #[test]
     fn tasks_and_outcomes_come_back_as_they_went() {
         let id = ObjectId([7; 32]);
-        for arguments in [Argument::Inline(b"\x91\x01"), Argument::Stored { id, length: 99 }] {
+        for (arguments, objects) in [
+            (Argument::Inline(b"\x91\x01"), vec![]),
+            (Argument::Stored { id, length: 99 }, vec![ArgumentObject { index: 3, object: id, length: 4 }; 2]),
+        ] {
             let record = TaskRecord {
                 sequence: 1,
                 export: 2,
@@ -355,6 +379,7 @@ mod tests {
                 task: TaskId { client: ClientId(4), number: 5 },
                 timeout_ms: 6,
                 inline_max: 7,
+                objects,
                 arguments,
             };
             let mut bytes = vec![];

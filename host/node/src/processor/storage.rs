@@ -15,6 +15,8 @@ use super::records::failure;
 
 /// How long arguments are waited for that their client is still putting.
 const ARGUMENTS_WAIT: Duration = Duration::from_secs(60);
+/// An object is stored before a task names it; only after a restart its client may be storing it again.
+const OBJECT_WAIT: Duration = Duration::from_secs(5);
 
 /// The storage, once its address is known.
 #[derive(Default)]
@@ -30,6 +32,11 @@ impl Storage {
     /// Stored arguments.
     pub(super) fn get(&mut self, id: ObjectId) -> Result<Vec<u8>, Failure> {
         self.client()?.get(id, ARGUMENTS_WAIT).map_err(|error| described(&error, "the task's arguments"))
+    }
+
+    /// An argument that is an object of its own; counted from 1.
+    pub(super) fn get_object(&mut self, id: ObjectId, argument: usize) -> Result<Vec<u8>, Failure> {
+        self.client()?.get(id, OBJECT_WAIT).map_err(|error| described(&error, &format!("argument {argument}")))
     }
 
     /// A large result.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
 use scaler_proto::{
     ids::ObjectId,
-    message::{Failure, FailureKind, Outcome, TaskStats},
+    message::{ArgumentObject, Failure, FailureKind, Outcome, TaskStats},
     payload::Payload,
 };
 use scaler_sandbox::{
@@ -15,6 +15,7 @@ use scaler_sandbox::{
 use super::{
     ProcessorError,
     answers::Answers,
+    cache::ObjectCache,
     page::{Page, monotonic_ns},
     records::{
         self, Argument, Begin, DoneRecord, ExportRecord, Kind, PreloadRecord, ProgramRecord, Setup, SnapshotRequest,
@@ -48,6 +49,7 @@ pub(super) struct Worker {
     answers: Arc<Answers>,
     log: Arc<dyn LogSink>,
     storage: Storage,
+    cache: ObjectCache,
     programs: BTreeMap<u32, Loaded>,
     exports: Vec<Option<Export>>,
     limits: Limits,
@@ -76,6 +78,7 @@ impl Worker {
             answers,
             log,
             storage,
+            cache: ObjectCache::new(limits.memory_bytes),
             programs: BTreeMap::new(),
             exports: Vec::new(),
             limits,
@@ -136,6 +139,7 @@ impl Worker {
                 let task = Task {
                     entry,
                     arguments: &[],
+                    objects: &[],
                     grants: &self.grants,
                     limits: &preload_limits(&self.limits, &self.setup),
                     interrupt: &Interrupt::never(),
@@ -176,6 +180,7 @@ impl Worker {
         let task = Task {
             entry: &entry,
             arguments,
+            objects: &[],
             grants: &self.grants,
             limits: &preload_limits(&self.limits, &self.setup),
             interrupt: &Interrupt::never(),
@@ -203,6 +208,8 @@ impl Worker {
     }
 
     fn run(&mut self, record: &TaskRecord<'_>) -> Result<(Report, Outcome), Failure> {
+        let held = self.objects(record)?;
+        let objects: Vec<(u16, &[u8])> = held.iter().map(|(index, bytes)| (*index, bytes.as_slice())).collect();
         let fetched;
         let arguments = match record.arguments {
             Argument::Inline(bytes) => bytes,
@@ -223,6 +230,7 @@ impl Worker {
         let task = Task {
             entry,
             arguments,
+            objects: &objects,
             grants: &self.grants,
             limits: &self.limits,
             interrupt: &interrupt,
@@ -239,6 +247,29 @@ impl Worker {
             Err(fault) => Outcome::Failed(self.fault(record, fault)?),
         };
         Ok((report, outcome))
+    }
+
+    /// The arguments that are objects of their own, from the cache or the storage.
+    fn objects(&mut self, record: &TaskRecord<'_>) -> Result<Vec<(u16, Arc<Vec<u8>>)>, Failure> {
+        let mut held = Vec::with_capacity(record.objects.len());
+        for ArgumentObject { index, object, length } in &record.objects {
+            let bytes = match self.cache.get(*object) {
+                Some(bytes) => bytes,
+                None => {
+                    self.page.set_running(record.sequence, 0);
+                    let bytes = Arc::new(self.storage.get_object(*object, usize::from(*index) + 1)?);
+                    self.cache.insert(*object, Arc::clone(&bytes));
+                    bytes
+                }
+            };
+            if bytes.len() as u64 != *length {
+                let text = format!("object {object} has {} bytes, and {length} were announced", bytes.len());
+                return Err(failure(FailureKind::ObjectLost, text));
+            }
+            held.push((*index, bytes));
+        }
+        held.sort_by_key(|(index, _)| *index);
+        Ok(held)
     }
 
     fn payload(&mut self, record: &TaskRecord<'_>, bytes: Vec<u8>) -> Result<Payload, Failure> {

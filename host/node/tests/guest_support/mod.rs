@@ -92,7 +92,7 @@ impl Guest {
 
     fn task<'a>(&'a self, entry: &'a Entry, arguments: &'a [u8]) -> Task<'a> {
         let Self { grants, limits, interrupt, log, .. } = self;
-        Task { entry, arguments, grants, limits, interrupt, log }
+        Task { entry, arguments, objects: &[], grants, limits, interrupt, log }
     }
 
     /// Calls a function with bound arguments in an instance of its own.

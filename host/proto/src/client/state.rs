@@ -1,5 +1,6 @@
 //! The client core itself: one connection at a time, the tasks that have not ended, and what is to be said next.
 
+mod receiving;
 mod sending;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -8,8 +9,8 @@ use crate::{
     client::{Call, ClientConfig, Closed, Effect, Place, Wanted},
     ids::{ObjectId, PeerId, Time},
     message::{
-        Ack, Credit, Failure, FailureKind, Goodbye, Heartbeat, Hello, Kind, Message, Outcome, RegisterFailed,
-        RegisterModule, Registered, ShutdownReply, TaskResult, TaskStats, VERSION, VERSION_MIN, Welcome,
+        Ack, Credit, Failure, FailureKind, Goodbye, Heartbeat, Hello, Kind, Message, Outcome, PutObject,
+        RegisterModule, Registered, ShutdownReply, TaskStats, VERSION, VERSION_MIN, Welcome,
     },
     session::{Packet, Receipt, Session},
 };
@@ -18,6 +19,8 @@ use crate::{
 const ACKNOWLEDGE_MESSAGES: u32 = 64;
 /// See [`ACKNOWLEDGE_MESSAGES`].
 const ACKNOWLEDGE_MS: u64 = 10;
+/// So many heartbeats fit into the time after which a scheduler gives a silent client up.
+const HEARTBEATS_IN_TIMEOUT: u64 = 3;
 /// A scheduler that was asked to shut down and closed the connection has this long to prove that it lives.
 const SHUTDOWN_GRACE_MS: u64 = 1_000;
 
@@ -32,6 +35,8 @@ pub struct ClientCore {
     started: Time,
     heard: Option<Time>,
     next_heartbeat: Time,
+    /// As configured, or shorter for a scheduler that soon gives silent clients up.
+    heartbeat_ms: u64,
     owed: u32,
     owed_since: Option<Time>,
     /// Why the scheduler left, in its words.
@@ -46,6 +51,9 @@ pub struct ClientCore {
     registrations: BTreeMap<u64, Registration>,
     modules: Vec<RegisterModule>,
     modules_sent: usize,
+    /// Objects that are in use, and those of them that the scheduler is to be told of.
+    objects: BTreeMap<ObjectId, PutObject>,
+    untold: Vec<ObjectId>,
     /// Registrations whose `Register` goes out next.
     registers: Vec<u64>,
     /// Registrations whose `Demand` goes out next.
@@ -102,6 +110,7 @@ impl ClientCore {
     #[must_use]
     pub fn new(config: ClientConfig, now: Time) -> Self {
         Self {
+            heartbeat_ms: config.heartbeat_ms,
             config,
             stage: Stage::Down,
             session: Session::default(),
@@ -121,6 +130,8 @@ impl ClientCore {
             registrations: BTreeMap::new(),
             modules: Vec::new(),
             modules_sent: 0,
+            objects: BTreeMap::new(),
+            untold: Vec::new(),
             registers: Vec::new(),
             demands: BTreeSet::new(),
             withdrawn: Vec::new(),
@@ -141,8 +152,8 @@ impl ClientCore {
         self.forget_connection();
         self.stage = Stage::Greeting(peer);
         let hello = Hello {
-            profiling: false,
-            stream_output: false,
+            profiling: self.config.profiling,
+            stream_output: self.config.stream_output,
             role: self.config.role,
             id: self.config.id.0,
             name: self.config.name.clone(),
@@ -153,7 +164,7 @@ impl ClientCore {
             workers: Vec::new(),
             holds: Vec::new(),
             ready: false,
-            heartbeat_ms: self.config.heartbeat_ms,
+            heartbeat_ms: self.heartbeat_ms,
         };
         // Epoch 0: nothing on this connection belongs to one before the scheduler has named its own.
         out.push(Effect::Send(peer, self.session.stamp(0, Message::Hello(vec![hello]))));
@@ -261,11 +272,12 @@ impl ClientCore {
         }
         let Stage::Up(peer) = self.stage else { return };
         self.send_registrations(peer, out);
+        self.send_objects(peer, out);
         self.send_releases(peer, out);
         self.send_submits(peer, out);
         self.send_requests(peer, out);
         if self.next_heartbeat <= now {
-            self.next_heartbeat = now.plus_ms(self.config.heartbeat_ms);
+            self.next_heartbeat = now.plus_ms(self.heartbeat_ms);
             self.send(peer, Message::Heartbeat(vec![Heartbeat { sent: now.0, ..Heartbeat::default() }]), out);
         }
         let late = self.owed_since.is_some_and(|since| since.plus_ms(ACKNOWLEDGE_MS) <= now);
@@ -354,8 +366,15 @@ impl ClientCore {
         }
     }
 
-    /// A stored result (or object) is no longer needed.
+    /// Announces an object that the caller has put into the object storage; it lives until it is released.
+    pub fn put_object(&mut self, put: PutObject) {
+        self.untold.push(put.object);
+        self.objects.insert(put.object, put);
+    }
+
+    /// A stored result, or an object of its own, is no longer needed.
     pub fn release(&mut self, object: ObjectId) {
+        self.objects.remove(&object);
         self.releases.push(object);
     }
 
@@ -493,7 +512,11 @@ impl ClientCore {
         let restarted = self.epoch != 0 && self.epoch != welcome.epoch;
         self.epoch = welcome.epoch;
         self.stage = Stage::Up(peer);
-        self.next_heartbeat = now.plus_ms(self.config.heartbeat_ms);
+        self.heartbeat_ms = match welcome.timeout_ms {
+            0 => self.config.heartbeat_ms,
+            timeout_ms => self.config.heartbeat_ms.min((timeout_ms / HEARTBEATS_IN_TIMEOUT).max(1)),
+        };
+        self.next_heartbeat = now.plus_ms(self.heartbeat_ms);
         self.said = None;
         self.shutdown_grace = None;
         if restarted && self.shutdowns.values().any(|sent| *sent) {
@@ -511,6 +534,8 @@ impl ClientCore {
         }
         self.submit_again(resumed);
         self.modules_sent = 0;
+        // Said again even where it is known: the message may have been lost with the connection.
+        self.untold = self.objects.keys().copied().collect();
         self.withdrawn.clear();
         self.demands.clear();
         self.registers = self.registrations.keys().copied().collect();
@@ -583,108 +608,6 @@ impl ClientCore {
                 }
             }
         }
-    }
-
-    // --- messages of the scheduler
-
-    fn take(&mut self, message: Message, out: &mut Vec<Effect>) {
-        match message {
-            Message::TaskResult(entries) => entries.into_iter().for_each(|result| self.result(result, out)),
-            Message::Credit(entries) => entries.into_iter().for_each(|credit| self.grant(credit)),
-            Message::Registered(entries) => entries.into_iter().for_each(|registered| self.registered(registered, out)),
-            Message::RegisterFailed(entries) => {
-                entries.into_iter().for_each(|failed| self.register_failed(failed, out))
-            }
-            Message::Parked(entries) => {
-                for parked in entries {
-                    if let Some(registration) = self.registrations.get_mut(&parked.request) {
-                        registration.parked = true;
-                        self.demands.insert(parked.request);
-                        out.push(Effect::Parked(parked));
-                    }
-                }
-            }
-            Message::Changed(entries) => {
-                for changed in entries {
-                    let Some(registration) = self.registrations.get_mut(&changed.request) else { continue };
-                    if let Some(now) = &changed.now {
-                        registration.known = Some(now.clone());
-                    }
-                    out.push(Effect::Changed(changed));
-                }
-            }
-            Message::Pulse(entries) => {
-                for address in entries.into_iter().filter_map(|pulse| pulse.object_storage_address) {
-                    if self.storage.as_ref() != Some(&address) {
-                        self.storage = Some(address.clone());
-                        out.push(Effect::Storage(address));
-                    }
-                }
-            }
-            Message::Answer(entries) => {
-                for answer in entries {
-                    if self.queries.remove(&answer.request).is_some() {
-                        out.push(Effect::Answered(answer));
-                    }
-                }
-            }
-            Message::ShutdownReply(entries) => {
-                for reply in entries {
-                    if reply.accepted {
-                        return self.shut_down(&reply.reason, out);
-                    }
-                    if self.shutdowns.remove(&reply.request).is_some() {
-                        out.push(Effect::ShutdownReply(reply));
-                    }
-                }
-            }
-            Message::Ack(_) => {}
-            other => out
-                .push(Effect::Warning(format!("the scheduler sent a message of kind {:?} to a client", other.kind()))),
-        }
-    }
-
-    fn result(&mut self, result: TaskResult, out: &mut Vec<Effect>) {
-        // A number that is not here has ended: a result that was sent again.
-        if let Some(task) = self.tasks.remove(&result.number) {
-            let TaskResult { number, outcome, stats } = result;
-            out.push(Effect::Ended { number, tag: task.call.tag, outcome, stats });
-        }
-    }
-
-    fn registered(&mut self, registered: Registered, out: &mut Vec<Effect>) {
-        let Some(registration) = self.registrations.get_mut(&registered.request) else { return };
-        let held = std::mem::take(&mut registration.held);
-        let former = registration.known.replace(registered.clone());
-        let fresh = !std::mem::replace(&mut registration.current, true);
-        registration.parked = false;
-        self.demands.remove(&registered.request);
-        let same_signature = |former: &Registered| former.info.signature == registered.info.signature;
-        for number in held {
-            let Some(task) = self.tasks.get_mut(&number) else { continue };
-            let fits = |former: &Registered| former.function == task.call.function && same_signature(former);
-            if former.as_ref().is_some_and(fits) {
-                task.call.function = registered.function;
-                self.waiting.push_back(number);
-            } else if let Some(task) = self.tasks.remove(&number) {
-                let message = "the function changed while the scheduler restarted: submit the call again".to_owned();
-                self.ended.push((number, task.call.tag, failure(FailureKind::Aborted, message)));
-            }
-        }
-        if fresh || former.as_ref() != Some(&registered) {
-            out.push(Effect::Registered(registered));
-        }
-    }
-
-    fn register_failed(&mut self, failed: RegisterFailed, out: &mut Vec<Effect>) {
-        let Some(registration) = self.registrations.remove(&failed.request) else { return };
-        self.demands.remove(&failed.request);
-        for number in registration.held {
-            if let Some(task) = self.tasks.remove(&number) {
-                self.ended.push((number, task.call.tag, failure(FailureKind::Rejected, failed.message.clone())));
-            }
-        }
-        out.push(Effect::RegisterFailed(failed));
     }
 }
 

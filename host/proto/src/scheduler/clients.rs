@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::{
     ids::{ClientId, FunctionId, ObjectId, PeerId, TaskId, Time},
     message::{
-        Cancel, Credit, Failure, FailureKind, INLINE_MAX, Message, ModuleInfo, Outcome, Release, Shutdown,
-        ShutdownReply, StopReason, Submit, TaskResult, TaskStats,
+        ArgumentObject, Cancel, Credit, Failure, FailureKind, INLINE_MAX, Message, ModuleInfo, Outcome, PutObject,
+        Release, Shutdown, ShutdownReply, StopReason, Submit, TaskResult, TaskStats,
     },
     payload::Payload,
     task::{Event, State},
@@ -71,6 +71,10 @@ pub(super) struct Client {
     told: Credit,
     /// Objects that the storage holds for it because of its tasks.
     stored: BTreeSet<ObjectId>,
+    /// Objects that it put for use in many tasks.
+    pub(super) objects: BTreeMap<ObjectId, PutObject>,
+    /// Its results name the worker.
+    pub(super) profiling: bool,
     pub(super) modules: Vec<ModuleInfo>,
     pub(super) registrations: BTreeMap<u64, Registration>,
 }
@@ -88,9 +92,16 @@ impl Client {
             used: Used::default(),
             told: Credit::default(),
             stored: BTreeSet::new(),
+            objects: BTreeMap::new(),
+            profiling: false,
             modules: Vec::new(),
             registrations: BTreeMap::new(),
         }
+    }
+
+    /// Results that the storage holds for it.
+    pub(super) fn stored_count(&self) -> u64 {
+        self.stored.len() as u64
     }
 
     pub(super) fn has_unsent(&self) -> bool {
@@ -212,6 +223,7 @@ impl Scheduler {
                 return;
             }
             if let Err(refusal) = self.admit(now, id, &submit) {
+                self.forget_arguments(TaskId { client: id, number: submit.number }, &submit.arguments);
                 self.reject(id, submit.number, refusal);
                 continue;
             }
@@ -256,6 +268,13 @@ impl Scheduler {
             }
             Payload::Frame(_) => return rejected("arguments refer to a frame that is not there".to_owned()),
             Payload::Inline(_) | Payload::Stored { .. } => {}
+        }
+        let known = self.clients.get(&id).map(|client| &client.objects);
+        for ArgumentObject { index, object, length } in &submit.objects {
+            if known.and_then(|known| known.get(object)).is_none_or(|put| put.length != *length) {
+                let text = format!("argument {}: object {object} is not known (any more); send it again", index + 1);
+                return Err(failure(FailureKind::ObjectLost, text));
+            }
         }
         if let Some(max) = self.config.waiting_max
             && self.tasks.total(State::Waiting) >= max
@@ -430,6 +449,7 @@ impl Scheduler {
     pub(super) fn release(&mut self, id: ClientId, releases: Vec<Release>) {
         for Release { object } in releases {
             let Some(client) = self.clients.get_mut(&id) else { return };
+            client.objects.remove(&object);
             // Its own objects carry its number in front; what other clients own is none of its business.
             if client.stored.remove(&object) || object.0[..8] == id.0.to_be_bytes() {
                 self.delete(object);
@@ -467,6 +487,9 @@ impl Scheduler {
         let Some(client) = self.clients.remove(&id) else { return };
         self.buffered -= client.kept.iter().map(|kept| kept.bytes).sum::<u64>();
         client.stored.into_iter().for_each(|object| self.delete(object));
+        if !self.seeded.is(Fault::KeepObjects) {
+            client.objects.into_keys().for_each(|object| self.delete(object));
+        }
         self.functions.forget(id);
         self.wake = true;
     }

@@ -337,6 +337,11 @@ impl Scheduler {
         if let Some(cluster) = self.clusters.get_mut(&id) {
             cluster.ended += 1;
             cluster.sample(stats.run_us.saturating_mul(1_000));
+            if self.clients.get(&name.client).is_some_and(|client| client.profiling)
+                && let Some(worker) = cluster.workers.get(usize::from(stats.worker))
+            {
+                stats.worker_name.clone_from(&worker.info.name);
+            }
         }
         let stored = match payload_of(&outcome) {
             Some(Payload::Stored { id, .. }) => Some(*id),

@@ -2,7 +2,7 @@
 //!
 //! The map: `peers` (connections, batches), `clients` (submissions, results until they are delivered), `clusters` (what
 //! they offer, hold and report), `classes` (waiting tasks by need), `assignment` (placement and balancing),
-//! `registrations` (what names mean), `tasks` (the slab), `view`, `note` (for the log). States are in [`crate::task`],
+//! `registrations` (what names mean), `tasks` (the slab), `objects`, `view`, `note` (for the log). States are in [`crate::task`],
 //! choices in [`crate::policy`]. Handlers change state and note what is due; [`Scheduler::tick`] places, expires and
 //! sends.
 
@@ -11,6 +11,7 @@ mod classes;
 mod clients;
 mod clusters;
 mod note;
+mod objects;
 mod peers;
 mod registrations;
 mod seeded;
@@ -414,6 +415,7 @@ impl Scheduler {
         let client = self.clients.entry(id).or_insert_with(|| Client::new(now, hello.name.clone()));
         client.peer = Some(peer);
         client.last_heard = now;
+        client.profiling = hello.profiling;
         client.send_again();
         let credit = client.credit(&self.config);
         client.tell(credit);
@@ -427,6 +429,7 @@ impl Scheduler {
             Message::Submit(submits) => self.submit(now, id, submits, out),
             Message::Cancel(cancels) => self.cancel(now, id, cancels, out),
             Message::Release(releases) => self.release(id, releases),
+            Message::PutObject(puts) => self.put_objects(id, peer, puts),
             Message::Register(registers) => self.register(now, id, peer, registers),
             Message::RegisterModule(modules) => self.register_module(id, peer, modules),
             Message::Demand(demands) => self.demand(id, demands),

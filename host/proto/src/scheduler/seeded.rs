@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     KeepRoomOfResults,
     /// Stored arguments are not deleted with their task.
     KeepArguments,
+    /// The objects of a client that is gone are not deleted.
+    KeepObjects,
     /// A task that comes back without having started is charged an attempt.
     ChargeWhatWasGivenBack,
     /// A processor's death charges nothing.

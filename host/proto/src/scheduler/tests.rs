@@ -2,6 +2,7 @@
 
 mod departures;
 mod names;
+mod objects;
 mod sessions;
 
 use super::*;

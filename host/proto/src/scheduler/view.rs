@@ -74,6 +74,7 @@ impl Scheduler {
             received: by_name(&self.peers.received),
             sent: by_name(&self.peers.sent),
             result_buffer_bytes: self.buffered,
+            objects: self.object_count(),
             ..SchedulerView::default()
         }
     }

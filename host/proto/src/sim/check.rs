@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     capability::Capabilities,
-    ids::{ClientId, PeerId, TaskId},
+    ids::{ClientId, ObjectId, PeerId, TaskId},
     message::{FailureKind, Message, Outcome, ReturnReason, StopReason},
     scheduler::{Effect, Record},
     task::State,
@@ -59,11 +59,23 @@ pub(super) struct Checks {
     finished: BTreeSet<TaskId>,
     ended: BTreeSet<TaskId>,
     terminal: u64,
+    /// Objects that a task needed that was sent to a cluster.
+    used: BTreeSet<ObjectId>,
 }
 
 impl Checks {
     pub(super) fn new(max_attempts: u32, journal: bool) -> Self {
         Self { max_attempts, journal, ..Self::default() }
+    }
+
+    /// A task that is sent to a cluster needs this object.
+    pub(super) fn using(&mut self, object: ObjectId) {
+        self.used.insert(object);
+    }
+
+    /// Whether a task needed it that was sent to a cluster.
+    pub(super) fn used(&self, object: &ObjectId) -> bool {
+        self.used.contains(object)
     }
 
     /// What arrives at the scheduler; the deaths that it reports, for [`Self::heard`].

@@ -39,13 +39,14 @@ fn the_same_seed_gives_the_same_history() {
 }
 
 /// Each fault of the core with the invariant that must notice it.
-const CAUGHT_BY: [(Fault, &str); 10] = [
+const CAUGHT_BY: [(Fault, &str); 11] = [
     (Fault::LoseTasksOfLostClusters, "everything ends"),
     (Fault::DeliverAgain, "one delivery"),
     (Fault::IgnoreTags, "tags"),
     (Fault::OverfillQueues, "queue bounds"),
     (Fault::KeepRoomOfResults, "nothing left"),
     (Fault::KeepArguments, "objects"),
+    (Fault::KeepObjects, "nothing left"),
     (Fault::ChargeWhatWasGivenBack, "attempts"),
     (Fault::ForgetDeaths, "attempts"),
     (Fault::RepeatAttemptNumbers, "one attempt"),

@@ -1,12 +1,12 @@
 //! Clients and clusters as the simulation sees them: the real cores, with processors and callers made up around them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
     agent::{Agent, AgentConfig, Handed, InterruptCause},
     capability::Capabilities,
     client::{ClientConfig, ClientCore},
-    ids::{AgentId, ClientId, ModuleHash, Time},
+    ids::{AgentId, ClientId, ModuleHash, ObjectId, Time},
     message::{Failure, FailureKind, FunctionInfo, Identity, ModuleInfo, Outcome, Role, WorkerInfo},
 };
 
@@ -72,6 +72,8 @@ pub(super) struct ClientNode {
     pub(super) to_submit: u64,
     pub(super) submitted: u64,
     pub(super) open: BTreeMap<u64, bool>,
+    /// Objects that it has put, and the open tasks that use them.
+    pub(super) objects: BTreeMap<ObjectId, BTreeSet<u64>>,
     pub(super) is_dead: bool,
 }
 
@@ -86,6 +88,8 @@ impl ClientNode {
             connect_timeout_ms: 3_600_000,
             timeout_ms: 3_600_000,
             heartbeat_ms: 500,
+            profiling: false,
+            stream_output: false,
         };
         Self {
             id,
@@ -95,6 +99,7 @@ impl ClientNode {
             to_submit,
             submitted: 0,
             open: BTreeMap::new(),
+            objects: BTreeMap::new(),
             is_dead: false,
         }
     }

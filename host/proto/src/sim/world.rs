@@ -9,7 +9,7 @@ use crate::{
     capability::Capabilities,
     client::{self, Call, Wanted},
     ids::{ClientId, ObjectId, PeerId, TaskId, Time},
-    message::{FailureKind, Outcome},
+    message::{ArgumentObject, FailureKind, Message, Outcome, PutObject},
     payload::Payload,
     scheduler::{Effect, Fault, Scheduler, SchedulerConfig},
     session::Packet,
@@ -440,6 +440,7 @@ impl World {
                 Some(Node::Client(index)) => Some(ids[*index]),
                 _ => None,
             })?;
+            self.objects_of_runs(&effect)?;
             match effect {
                 Effect::Send(peer, packet) => {
                     if self.connections[peer.0 as usize].is_up_here {
@@ -453,6 +454,18 @@ impl World {
                 }
                 Effect::DeleteObjects(objects) => self.objects.retain(|object| !objects.contains(object)),
                 Effect::Persist(_) | Effect::Note(_) | Effect::End { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What is sent to a cluster can be run: its objects are stored.
+    fn objects_of_runs(&mut self, effect: &Effect) -> Checked {
+        let Effect::Send(_, Packet { message: Message::Run(runs), .. }) = effect else { return Ok(()) };
+        for run in runs {
+            for ArgumentObject { object, .. } in &run.objects {
+                self.checks.using(*object);
+                must(self.objects.contains(object), "objects", || format!("{} needs {object}", run.task))?;
             }
         }
         Ok(())
@@ -484,6 +497,10 @@ impl World {
             }
             client::Effect::Redial => self.redial(self.clients[index].link),
             client::Effect::Registered(registered) => self.clients[index].registered = Some(registered.function),
+            client::Effect::Connected(welcome) if !welcome.resumed => {
+                // As the shell does: a scheduler that does not know the session has let its objects go.
+                self.objects.extend(self.clients[index].objects.keys().copied());
+            }
             client::Effect::Put { number, .. } => {
                 self.objects.insert(ObjectId::arguments(TaskId { client: id, number }));
             }
@@ -497,6 +514,9 @@ impl World {
                 }
                 // Five clusters may be lost while a slow task runs.
                 allowed.push(Some(FailureKind::WorkerLost));
+                self.clients[index].objects.values_mut().for_each(|users| {
+                    users.remove(&number);
+                });
                 let task = TaskId { client: id, number };
                 self.checks.ending(task, &outcome, &allowed)?;
                 if let Outcome::Ok(Payload::Stored { id: object, .. }) = outcome {
@@ -547,12 +567,14 @@ impl World {
             } else {
                 Payload::Inline(vec![0x91, 7])
             };
+            let objects = self.argument_objects(index, number);
             self.checks.wanted.insert(task, capabilities.clone());
             let priority = self.rng.between(0, 2) as i32;
             let call = Call {
                 registration: 1,
                 function,
                 arguments,
+                objects,
                 capabilities,
                 timeout_ms: 0,
                 priority,
@@ -570,9 +592,43 @@ impl World {
             self.clients[index].open.insert(number, true);
             self.clients[index].core.cancel(number);
         }
+        self.release_some(index);
         let delay = self.rng.between(100, 100_000);
         self.after_us(delay, Event::Submit(index));
         self.client_turn(index, |_, _, _| {})
+    }
+
+    /// Objects for a task: none, one that is there, or a new one.
+    fn argument_objects(&mut self, index: usize, number: u64) -> Vec<ArgumentObject> {
+        if !self.rng.once_in(3) {
+            return Vec::new();
+        }
+        let client = &mut self.clients[index];
+        let known: Vec<ObjectId> = client.objects.keys().copied().collect();
+        let object = match self.rng.pick(&known) {
+            Some(object) if self.rng.once_in(2) => object,
+            _ => {
+                let object = ObjectId::of_client(client.id, number);
+                self.objects.insert(object);
+                client.core.put_object(PutObject { object, name: "table".to_owned(), length: 9 });
+                object
+            }
+        };
+        client.objects.entry(object).or_default().insert(number);
+        vec![ArgumentObject { index: 0, object, length: 9 }]
+    }
+
+    /// Lets objects go that no open task uses.
+    fn release_some(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        let unused: Vec<ObjectId> =
+            client.objects.iter().filter(|(_, users)| users.is_empty()).map(|(object, _)| *object).collect();
+        for object in unused {
+            if self.rng.once_in(3) {
+                client.objects.remove(&object);
+                client.core.release(object);
+            }
+        }
     }
 
     /// Everybody leaves; nothing may be left behind.
@@ -587,6 +643,8 @@ impl World {
                 })?;
             }
         }
+        let alive: Vec<ClientId> =
+            self.clients.iter().filter(|client| !client.is_dead).map(|client| client.id).collect();
         for index in 0..self.clients.len() {
             self.client_turn(index, |client, now, out| client.core.leave(now, "done", out))?;
             self.clients[index].is_dead = true;
@@ -603,6 +661,12 @@ impl World {
         })?;
         let busy = view.workers.iter().filter(|worker| worker.state != "lost").map(|worker| worker.queued).sum::<u64>();
         must(busy == 0 || view.tasks[State::Assigned.name()] == 0, "nothing left", || format!("{busy} assignments"))?;
+        must(view.scheduler.objects == 0, "nothing left", || format!("{} objects", view.scheduler.objects))?;
+        for object in &self.objects {
+            let is_left =
+                alive.iter().any(|client| object.0[..8] == client.0.to_be_bytes()) && self.checks.used(object);
+            must(!is_left, "nothing left", || format!("object {object}"))?;
+        }
         must(self.scheduler.owners().next().is_none(), "nothing left", || "owners of objects".to_owned())
     }
 }

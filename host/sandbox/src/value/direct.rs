@@ -16,8 +16,13 @@ use super::{lift, lower, problem::BadResult};
 /// What the canonical ABI passes in slots at most; wasmtime's own (private) `MAX_FLAT_PARAMS`.
 pub(super) const MAX_FLAT_ARGUMENTS: usize = 16;
 
-/// All arguments of a call: one MessagePack array.
-pub(crate) struct Arguments<'a>(pub(crate) &'a [u8]);
+/// All arguments of a call: one MessagePack array, with nil where an argument is a value of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Arguments<'a> {
+    pub(crate) encoded: &'a [u8],
+    /// By parameter, ascending.
+    pub(crate) objects: &'a [(u16, &'a [u8])],
+}
 
 /// The result of a call whose core function returns `SLOTS` values: 1, or 0 when there is no result.
 pub(crate) struct Returned<const SLOTS: usize> {
@@ -70,7 +75,7 @@ unsafe impl Lower for Arguments<'_> {
         ty: InterfaceType,
         slots: &mut MaybeUninit<[ValRaw; MAX_FLAT_ARGUMENTS]>,
     ) -> Result<()> {
-        lower::arguments(cx, ty, self.0, slots.write([ValRaw::u64(0); MAX_FLAT_ARGUMENTS]))
+        lower::arguments(cx, ty, *self, slots.write([ValRaw::u64(0); MAX_FLAT_ARGUMENTS]))
     }
 
     fn linear_lower_to_memory<T>(&self, _: &mut LowerContext<'_, T>, _: InterfaceType, _: usize) -> Result<()> {

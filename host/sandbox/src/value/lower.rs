@@ -12,7 +12,7 @@ use wasmtime::component::__internal::{ComponentTypes, InterfaceType, LowerContex
 use wasmtime::component::Lower;
 use wasmtime::{Error, Result, ValRaw, bail};
 
-use super::direct::MAX_FLAT_ARGUMENTS;
+use super::direct::{Arguments, MAX_FLAT_ARGUMENTS};
 use super::named;
 use super::pack::Reader;
 use super::problem::{BadArgument, Problem, Step};
@@ -23,18 +23,20 @@ type Slots = [ValRaw; MAX_FLAT_ARGUMENTS];
 pub(super) fn arguments<T>(
     cx: &mut LowerContext<'_, T>,
     ty: InterfaceType,
-    encoded: &[u8],
+    given: Arguments<'_>,
     slots: &mut Slots,
 ) -> Result<()> {
     let InterfaceType::Tuple(index) = ty else { bail!("parameters are no tuple") };
     let types = cx.types;
     let parameters = &types[index];
-    let mut reader = Reader::new(encoded);
-    reader.array_of(parameters.types.len())?;
+    let mut source = Source { reader: Reader::new(given.encoded), objects: given.objects };
+    source.reader.array_of(parameters.types.len())?;
     if parameters.abi.flat_count(MAX_FLAT_ARGUMENTS).is_some() {
         let mut slot = 0;
         for (index, ty) in parameters.types.iter().enumerate() {
-            flat(cx, *ty, &mut reader, slots, &mut slot).map_err(|error| within(error, Step::Parameter(index)))?;
+            source
+                .argument(index, |reader| flat(cx, *ty, reader, slots, &mut slot))
+                .map_err(|error| within(error, Step::Parameter(index)))?;
         }
     } else {
         let size = parameters.abi.size32 as usize;
@@ -43,15 +45,48 @@ pub(super) fn arguments<T>(
         let mut end = 0;
         for (index, ty) in parameters.types.iter().enumerate() {
             let place = next_field(types.canonical_abi(ty), &mut end);
-            memory(cx, *ty, &mut reader, &mut staged[place]).map_err(|error| within(error, Step::Parameter(index)))?;
+            source
+                .argument(index, |reader| memory(cx, *ty, reader, &mut staged[place]))
+                .map_err(|error| within(error, Step::Parameter(index)))?;
         }
         store(cx, area, &staged)?;
         slots[0] = ValRaw::u64(area as u64);
     }
-    match reader.left() {
-        0 => Ok(()),
-        left => Err(BadArgument::from(Problem::Trailing(left)).into()),
+    source.end()
+}
+
+/// Where arguments come from: the array of all, or the slice of one that is a value of its own.
+struct Source<'a> {
+    reader: Reader<'a>,
+    /// What is left of them.
+    objects: &'a [(u16, &'a [u8])],
+}
+
+impl<'a> Source<'a> {
+    #[inline]
+    fn argument(&mut self, index: usize, read: impl FnOnce(&mut Reader<'a>) -> Result<()>) -> Result<()> {
+        match self.objects.split_first() {
+            Some(((parameter, value), rest)) if usize::from(*parameter) == index => {
+                self.objects = rest;
+                self.reader.expect_nil()?;
+                let mut reader = Reader::new(value);
+                read(&mut reader)?;
+                nothing_left(reader.left())
+            }
+            _ => read(&mut self.reader),
+        }
     }
+
+    fn end(&self) -> Result<()> {
+        if let Some((parameter, _)) = self.objects.first() {
+            return Err(BadArgument::from(Problem::NoPlace(*parameter)).into());
+        }
+        nothing_left(self.reader.left())
+    }
+}
+
+fn nothing_left(left: usize) -> Result<()> {
+    if left == 0 { Ok(()) } else { Err(BadArgument::from(Problem::Trailing(left)).into()) }
 }
 
 /// Adds a step to the path of a bad argument, and leaves other errors (traps in `realloc`) as they are.

@@ -55,6 +55,8 @@ pub(crate) enum Problem {
     TooLarge,
     #[error("it is nested too deeply")]
     TooDeep,
+    #[error("an object is given for parameter {0}, which is not there or was given already")]
+    NoPlace(u16),
 }
 
 impl From<Problem> for BadArgument {

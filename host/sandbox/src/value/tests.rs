@@ -329,7 +329,7 @@ fn instance(engine: &Engine, wat: &str) -> (Store<()>, Instance) {
 
 fn direct(store: &mut Store<()>, func: Func, arguments: &[u8]) -> wasmtime::Result<Vec<u8>> {
     let func = func.typed::<Arguments<'_>, Returned<1>>(&*store)?;
-    Ok(func.call(store, Arguments(arguments))?.bytes)
+    Ok(func.call(store, Arguments { encoded: arguments, objects: &[] })?.bytes)
 }
 
 fn by_val(store: &mut Store<()>, func: Func, arguments: &[Val]) -> wasmtime::Result<Val> {

@@ -75,6 +75,7 @@ impl Setting {
         Task {
             entry,
             arguments,
+            objects: &[],
             grants: &self.grants,
             limits: &self.limits,
             interrupt: &self.interrupt,

@@ -56,6 +56,12 @@ impl ClientCore {
         self.send_all(peer, Message::Demand, demands, out);
     }
 
+    pub(super) fn send_objects(&mut self, peer: PeerId, out: &mut Vec<Effect>) {
+        let untold = std::mem::take(&mut self.untold);
+        let puts = untold.into_iter().filter_map(|object| self.objects.get(&object).cloned()).collect();
+        self.send_all(peer, Message::PutObject, puts, out);
+    }
+
     pub(super) fn send_releases(&mut self, peer: PeerId, out: &mut Vec<Effect>) {
         let releases = std::mem::take(&mut self.releases);
         for objects in releases.chunks(Outbox::<Release>::ENTRIES_MAX) {
@@ -124,7 +130,7 @@ impl ClientCore {
 impl Call {
     fn to_submit(&self, number: u64) -> Submit {
         Submit {
-            objects: Vec::new(),
+            objects: self.objects.clone(),
             number,
             function: self.function,
             arguments: self.arguments.clone(),

@@ -5,7 +5,10 @@ use crate::{
     capability::Capabilities,
     client::ClientConfig,
     ids::{ClientId, FunctionId, ModuleHash},
-    message::{Changed, FunctionInfo, Identity, Parked, Pulse, Refused, Release, Reset, Role},
+    message::{
+        ArgumentObject, Changed, FunctionInfo, Identity, Parked, Pulse, Refused, RegisterFailed, Release, Reset, Role,
+        TaskResult,
+    },
     payload::Payload,
 };
 
@@ -31,6 +34,8 @@ impl Pair {
             connect_timeout_ms: 5_000,
             timeout_ms: 60_000,
             heartbeat_ms: 2_000,
+            profiling: false,
+            stream_output: false,
         };
         Self {
             core: ClientCore::new(config, Time(0)),
@@ -169,6 +174,7 @@ fn call(number: u64, arguments: Payload) -> Call {
         registration: 1,
         function: FunctionId(5),
         arguments,
+        objects: Vec::new(),
         capabilities: Capabilities::none(),
         timeout_ms: 0,
         priority: 0,
@@ -516,4 +522,54 @@ fn questions_are_asked_again_on_the_next_connection() {
     pair.say(Message::Answer(vec![crate::message::Answer { request: 1, view: crate::view::View::default() }]));
     pair.say(Message::Answer(vec![crate::message::Answer { request: 1, view: crate::view::View::default() }]));
     assert!(matches!(pair.events[..], [Effect::Answered(_)]));
+}
+
+fn put(number: u64) -> PutObject {
+    PutObject { object: ObjectId::of_client(ClientId(1), number), name: "table".to_owned(), length: 9 }
+}
+
+#[test]
+fn objects_are_announced_before_the_tasks_that_use_them_and_again_on_a_new_connection() {
+    let mut pair = Pair::ready(10);
+    let (first, second) = (put(1), put(2));
+    pair.core.put_object(first.clone());
+    pair.core.put_object(second.clone());
+    let objects = vec![ArgumentObject { index: 0, object: first.object, length: 9 }];
+    pair.core.submit(1, Call { objects: objects.clone(), ..call(1, Payload::Inline(vec![0x91, 0xc0])) });
+    pair.turn();
+    assert_eq!(pair.sent[0], Message::PutObject(vec![first.clone(), second.clone()]));
+    let Message::Submit(submits) = &pair.sent[1] else { panic!("{:?}", pair.sent) };
+    assert_eq!(submits[0].objects, objects);
+    pair.core.release(second.object);
+    pair.turn();
+    pair.lose();
+    pair.connect(10, true);
+    assert!(
+        pair.sent.contains(&Message::PutObject(vec![first])),
+        "what was released is not said again: {:?}",
+        pair.sent
+    );
+    assert!(pair.sent.contains(&Message::Release(vec![Release { object: second.object }])));
+}
+
+#[test]
+fn heartbeats_come_often_enough_for_an_impatient_scheduler() {
+    let mut pair = Pair::new();
+    pair.core.connected(pair.now, pair.peer, &mut Vec::new());
+    assert_eq!(pair.core.next_deadline(), Some(Time(0).plus_ms(5_000)), "the greeting is waited for");
+    let welcome = Welcome {
+        epoch: 3,
+        version: VERSION,
+        object_storage_address: None,
+        protected: false,
+        credit: Credit::default(),
+        timeout_ms: 900,
+        resumed: false,
+    };
+    let mut out = Vec::new();
+    let packet = Session::default().stamp(3, Message::Welcome(vec![welcome]));
+    pair.core.handle(pair.now, pair.peer, packet, &mut out);
+    // What is owed is said first.
+    pair.core.tick(pair.now.plus_ms(10), &mut out);
+    assert_eq!(pair.core.next_deadline(), Some(Time(0).plus_ms(300)));
 }
