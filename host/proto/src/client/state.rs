@@ -1,5 +1,6 @@
 //! The client core itself: one connection at a time, the tasks that have not ended, and what is to be said next.
 
+mod contact;
 mod receiving;
 mod sending;
 
@@ -34,6 +35,8 @@ pub struct ClientCore {
     storage: Option<String>,
     started: Time,
     heard: Option<Time>,
+    /// When something last arrived on this connection, or since when it exists.
+    stirred: Time,
     next_heartbeat: Time,
     /// As configured, or shorter for a scheduler that soon gives silent clients up.
     heartbeat_ms: u64,
@@ -118,6 +121,7 @@ impl ClientCore {
             storage: None,
             started: now,
             heard: None,
+            stirred: now,
             next_heartbeat: now,
             owed: 0,
             owed_since: None,
@@ -145,12 +149,13 @@ impl ClientCore {
     }
 
     /// The link has a connection; any older one is forgotten.
-    pub fn connected(&mut self, _now: Time, peer: PeerId, out: &mut Vec<Effect>) {
+    pub fn connected(&mut self, now: Time, peer: PeerId, out: &mut Vec<Effect>) {
         if self.is_closed() {
             return;
         }
         self.forget_connection();
         self.stage = Stage::Greeting(peer);
+        self.stirred = now;
         let hello = Hello {
             profiling: self.config.profiling,
             stream_output: self.config.stream_output,
@@ -195,6 +200,7 @@ impl ClientCore {
             Receipt::Repeated => return,
             Receipt::Gap => return self.redial("messages of the scheduler were lost", out),
         }
+        self.stirred = now;
         if self.heard.is_some() || matches!(packet.message, Message::Welcome(_)) {
             self.heard = Some(now);
         }
@@ -238,6 +244,7 @@ impl ClientCore {
         match self.session.receive(sequence, ack) {
             Receipt::Fresh => {
                 self.heard = self.heard.and(Some(now));
+                self.stirred = now;
                 self.acknowledged();
             }
             Receipt::Repeated => {}
@@ -270,6 +277,10 @@ impl ClientCore {
             };
             return self.close(reason, out);
         }
+        // Every heartbeat is answered, so silence means that the connection is dead, whatever the other end thinks.
+        if self.peer().is_some() && self.silence_deadline() <= now {
+            return self.redial("the scheduler has been silent for too long", out);
+        }
         let Stage::Up(peer) = self.stage else { return };
         self.send_registrations(peer, out);
         self.send_objects(peer, out);
@@ -295,6 +306,9 @@ impl ClientCore {
         let mut deadline = self.contact_deadline();
         if let Some(grace) = self.shutdown_grace {
             deadline = deadline.min(grace);
+        }
+        if self.peer().is_some() {
+            deadline = deadline.min(self.silence_deadline());
         }
         if matches!(self.stage, Stage::Up(_)) {
             deadline = deadline.min(self.next_heartbeat);
@@ -443,42 +457,6 @@ impl ClientCore {
             Stage::Greeting(peer) | Stage::Up(peer) => Some(peer),
             Stage::Down | Stage::Closed => None,
         }
-    }
-
-    fn contact_deadline(&self) -> Time {
-        match self.heard {
-            None => self.started.plus_ms(self.config.connect_timeout_ms),
-            Some(heard) => heard.plus_ms(self.config.timeout_ms),
-        }
-    }
-
-    /// What was said on this connection and not acknowledged may be lost.
-    fn forget_connection(&mut self) {
-        self.stage = Stage::Down;
-        self.session = Session::default();
-        self.owed = 0;
-        self.owed_since = None;
-        for (_, sent) in self.unacknowledged.drain(..) {
-            if let Sent::Releases(objects) = sent {
-                self.releases.extend(objects);
-            }
-        }
-    }
-
-    fn redial(&mut self, why: &str, out: &mut Vec<Effect>) {
-        self.forget_connection();
-        out.push(Effect::Warning(format!("connecting again: {why}")));
-        out.push(Effect::Redial);
-    }
-
-    fn goodbye(&mut self, goodbye: Option<Goodbye>, out: &mut Vec<Effect>) {
-        let reason = goodbye.map(|goodbye| goodbye.reason).unwrap_or_default();
-        if self.shutdowns.values().any(|sent| *sent) {
-            return self.shut_down(&reason, out);
-        }
-        let why = format!("the scheduler left: {reason}");
-        self.said = Some(reason);
-        self.redial(&why, out);
     }
 
     fn shut_down(&mut self, reason: &str, out: &mut Vec<Effect>) {

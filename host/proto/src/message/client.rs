@@ -186,8 +186,8 @@ pub struct Parked {
     pub reason: String,
 }
 
-/// See [`Message::Credit`](super::Message::Credit). Both counts are cumulative over the client's whole session, so that losing or
-/// repeating one does no harm; a client never exceeds the largest it has seen.
+/// See [`Message::Credit`](super::Message::Credit). Both counts are cumulative over the client's whole session, so that
+/// losing or repeating one does no harm; a client never exceeds the largest it has seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credit {
     /// Tasks it may have submitted in all.
