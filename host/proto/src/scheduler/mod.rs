@@ -347,7 +347,7 @@ impl Scheduler {
             return None;
         }
         if owed {
-            self.peers.owe(id);
+            self.peers.owe(now, id);
         }
         if let Standing::Client(client) = standing {
             self.settle(client, acknowledged, out);
@@ -535,7 +535,7 @@ impl Scheduler {
     pub fn next_deadline(&self) -> Option<Time> {
         let balance = self.balances().then_some(self.balance.next);
         let stop = self.stopping.as_ref().filter(|stopping| !stopping.ended).map(|stopping| stopping.deadline);
-        [self.alarm, balance, stop].into_iter().flatten().min()
+        [self.alarm, balance, stop, self.peers.next_debt()].into_iter().flatten().min()
     }
 
     /// When a client or cluster was last heard.

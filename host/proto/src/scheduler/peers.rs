@@ -1,6 +1,6 @@
 //! Connections: greeting, sequence numbers, what gathers for a peer during a turn and leaves at its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     ids::{AgentId, ClientId, PeerId, Time},
@@ -16,6 +16,8 @@ pub(super) const BATCH_ENTRIES_MAX: usize = 256;
 pub(super) const BATCH_BYTES_MAX: u64 = 256 * 1024;
 /// A connection that does not greet within this time is closed.
 pub(super) const GREETING_MS: u64 = 10_000;
+/// An acknowledgement waits this long for something else that can carry it: the result, the next run.
+const ACK_DELAY_MS: u64 = 2;
 /// Questions that a peer may ask in one turn; further ones are dropped.
 const QUERIES_MAX: usize = 8;
 
@@ -51,6 +53,8 @@ pub(super) struct Peer {
     outbox_bytes: u64,
     /// Something other than `Ack` came in, so that an acknowledgement must go out.
     owes: bool,
+    /// In [`Peers::debts`].
+    is_in_debt: bool,
     /// On the list of peers to flush.
     gathered: bool,
     queries: Vec<u64>,
@@ -62,6 +66,8 @@ pub(super) struct Peer {
 pub(super) struct Peers {
     all: BTreeMap<PeerId, Peer>,
     gathered: Vec<PeerId>,
+    /// Peers that wait for an acknowledgement, and until when it may wait, in this order.
+    debts: VecDeque<(Time, PeerId)>,
     pub(super) received: BTreeMap<Kind, u64>,
     pub(super) sent: BTreeMap<Kind, u64>,
 }
@@ -90,6 +96,7 @@ impl Peers {
                 outbox: Vec::new(),
                 outbox_bytes: 0,
                 owes: false,
+                is_in_debt: false,
                 gathered: false,
                 queries: Vec::new(),
                 closing: false,
@@ -165,9 +172,27 @@ impl Peers {
     }
 
     /// Takes note that something arrived that deserves an acknowledgement.
-    pub(super) fn owe(&mut self, id: PeerId) {
-        if let Some(peer) = self.gather(id) {
-            peer.owes = true;
+    pub(super) fn owe(&mut self, now: Time, id: PeerId) {
+        let Some(peer) = self.all.get_mut(&id) else { return };
+        peer.owes = true;
+        if !std::mem::replace(&mut peer.is_in_debt, true) {
+            self.debts.push_back((now.plus_ms(ACK_DELAY_MS), id));
+        }
+    }
+
+    /// When the next acknowledgement must leave by itself.
+    pub(super) fn next_debt(&self) -> Option<Time> {
+        self.debts.front().map(|(due, _)| *due)
+    }
+
+    /// Lets acknowledgements that nothing else carried leave at the end of the turn.
+    fn pay_debts(&mut self, now: Time) {
+        while let Some((_, id)) = self.debts.pop_front_if(|(due, _)| *due <= now) {
+            let Some(peer) = self.all.get_mut(&id) else { continue };
+            peer.is_in_debt = false;
+            if peer.owes {
+                self.gather(id);
+            }
         }
     }
 }
@@ -192,6 +217,7 @@ impl Scheduler {
 
     /// Sends what has gathered: control messages in their order, then results, then answers, at least an `Ack`.
     pub(super) fn flush(&mut self, now: Time, out: &mut Vec<Effect>) {
+        self.peers.pay_debts(now);
         let gathered = std::mem::take(&mut self.peers.gathered);
         let mut picture = None;
         for id in gathered {
