@@ -7,6 +7,7 @@
 mod address;
 mod bound;
 mod dialed;
+mod linger;
 mod link;
 pub mod objects;
 mod socket;
@@ -15,6 +16,7 @@ mod tests;
 mod wait;
 
 pub use address::{Address, AddressError};
+pub use linger::linger;
 pub use link::{Event, Link, NetError, Options, SendError};
 pub use scaler_proto::{ids::PeerId, wire::Frames};
 pub use wait::{Readiness, Waker, raise_file_limit, wait};

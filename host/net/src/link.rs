@@ -170,6 +170,12 @@ impl Link {
         }
     }
 
+    pub(crate) fn look_again(&self) {
+        if let Some(wire) = self.wire() {
+            wire.look_again();
+        }
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.end {
             End::Bound(bound) => bound.deadline(),
@@ -178,10 +184,13 @@ impl Link {
     }
 
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let wire = match &self.end {
+        self.wire().into_iter().flat_map(Wire::fds)
+    }
+
+    fn wire(&self) -> Option<&Wire> {
+        match &self.end {
             End::Bound(bound) => Some(bound.wire()),
             End::Dialed(dialed) => dialed.wire(),
-        };
-        wire.into_iter().flat_map(Wire::fds)
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What both ends share: the process's zmq context, a socket with our limits and its monitor, and the queue of a peer.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     mem::ManuallyDrop,
     net::ToSocketAddrs,
@@ -60,6 +61,15 @@ pub(crate) struct Wire {
     socket: Option<zmq::Socket>,
     monitor: ManuallyDrop<zmq::Socket>,
     monitor_is_needed: bool,
+    may_have: MayHave,
+}
+
+/// Whether a socket may have something to read. Asking libzmq costs a system call each time, so it is asked only after
+/// the socket's descriptor told of a change, or after a send, which takes such news in without telling. Once a
+/// reception finds nothing, the descriptor tells of the next change.
+struct MayHave {
+    messages: Cell<bool>,
+    notices: Cell<bool>,
 }
 
 /// How a transmission ended.
@@ -119,7 +129,8 @@ impl Wire {
         // libzmq's only I/O thread would wait if this were full.
         monitor.set_rcvhwm(0)?;
         monitor.connect(&endpoint)?;
-        Ok(Self { socket: Some(socket), monitor: ManuallyDrop::new(monitor), monitor_is_needed: false })
+        let may_have = MayHave { messages: Cell::new(true), notices: Cell::new(true) };
+        Ok(Self { socket: Some(socket), monitor: ManuallyDrop::new(monitor), monitor_is_needed: false, may_have })
     }
 
     pub(crate) fn bind(&self, endpoint: &str) -> Result<(), zmq::Error> {
@@ -145,16 +156,34 @@ impl Wire {
         })
     }
 
+    /// A descriptor told of a change.
+    pub(crate) fn look_again(&self) {
+        self.may_have.messages.set(true);
+        self.may_have.notices.set(true);
+    }
+
     pub(crate) fn is_ready(&self, also_writable: bool) -> bool {
         let wanted = if also_writable { PollEvents::POLLIN | PollEvents::POLLOUT } else { PollEvents::POLLIN };
         let has = |socket: &zmq::Socket, wanted| socket.get_events().is_ok_and(|events| events.intersects(wanted));
-        self.socket.as_ref().is_some_and(|socket| has(socket, wanted)) || has(&self.monitor, PollEvents::POLLIN)
+        let ask = |socket: &zmq::Socket, may_have: &Cell<bool>, wanted| {
+            let is_ready = may_have.get() && has(socket, wanted);
+            may_have.set(is_ready);
+            is_ready
+        };
+        // Room to write is no news of its own, so it is asked for as long as somebody waits for it.
+        let is_writable = || also_writable && self.socket.as_ref().is_some_and(|socket| has(socket, wanted));
+        self.socket.as_ref().is_some_and(|socket| ask(socket, &self.may_have.messages, PollEvents::POLLIN))
+            || ask(&self.monitor, &self.may_have.notices, PollEvents::POLLIN)
+            || is_writable()
     }
 
     pub(crate) fn notices(&self) -> Vec<Notice> {
         let mut notices = Vec::new();
-        while notices.len() < NOTICES_MAX {
-            let Ok(event) = self.monitor.recv_bytes(DONTWAIT) else { break };
+        while self.may_have.notices.get() && notices.len() < NOTICES_MAX {
+            let Ok(event) = self.monitor.recv_bytes(DONTWAIT) else {
+                self.may_have.notices.set(false);
+                break;
+            };
             while self.monitor.get_rcvmore().unwrap_or(false) && self.monitor.recv_bytes(DONTWAIT).is_ok() {}
             let Some((kind, value)) = event.split_first_chunk::<2>() else { continue };
             let value = value.first_chunk::<4>().map_or(-1, |value| i32::from_ne_bytes(*value));
@@ -177,6 +206,7 @@ impl Wire {
     /// Sends a message; a `ROUTER` needs the peer's identity.
     pub(crate) fn transmit(&self, identity: Option<&[u8]>, frames: Frames) -> Sent {
         let Some(socket) = &self.socket else { return Sent::Gone };
+        self.may_have.messages.set(true);
         match identity {
             Some(identity) => match socket.send(identity, DONTWAIT | SNDMORE) {
                 Ok(()) => {}
@@ -202,10 +232,16 @@ impl Wire {
     /// One whole message, and for a `ROUTER` before it the identity of its sender and the descriptor it came by.
     pub(crate) fn receive(&self, sender: Option<&mut Sender>) -> Result<Received, zmq::Error> {
         let Some(socket) = &self.socket else { return Ok(Received::Nothing) };
+        if !self.may_have.messages.get() {
+            return Ok(Received::Nothing);
+        }
         let mut more = match sender {
             None => true,
             Some(sender) => {
-                let Some(identity) = receive_frame(socket)? else { return Ok(Received::Nothing) };
+                let Some(identity) = receive_frame(socket)? else {
+                    self.may_have.messages.set(false);
+                    return Ok(Received::Nothing);
+                };
                 let more = identity.get_more();
                 sender.identity.clear();
                 sender.identity.extend_from_slice(&identity);
@@ -226,6 +262,7 @@ impl Wire {
             }
         }
         if count == 0 {
+            self.may_have.messages.set(false);
             return Ok(Received::Nothing);
         }
         let fits = count <= FRAMES_MAX && bytes <= MESSAGE_BYTES_MAX;
@@ -242,12 +279,14 @@ impl Wire {
         }
         drop(socket);
         self.monitor_is_needed = true;
+        self.may_have.notices.set(true);
         let deadline = Instant::now() + flush_max + wait_max;
         while !self.notices().contains(&Notice::Closed) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || self.monitor.poll(PollEvents::POLLIN, left.as_millis() as i64 + 1).is_err() {
                 return true;
             }
+            self.may_have.notices.set(true);
         }
         self.monitor_is_needed = false;
         true

@@ -1,6 +1,7 @@
 //! Waiting: several links, other file descriptors and a deadline, in one call.
 
 use std::{
+    cell::Cell,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
     time::{Duration, Instant},
@@ -12,7 +13,7 @@ use rustix::{
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 
-use crate::{Link, NetError};
+use crate::{Link, NetError, linger};
 
 /// Fewer descriptors than this and a server cannot work.
 const FILES_MIN: u64 = 64;
@@ -29,8 +30,13 @@ pub struct Readiness {
 /// Waits until a link has something, a file descriptor can be read, or the deadline has come (`None`: for ever).
 pub fn wait(links: &[&Link], fds: &[BorrowedFd<'_>], deadline: Option<Instant>) -> Result<Readiness, NetError> {
     let mut polled: Vec<PollFd<'_>> = fds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
-    let sockets = links.iter().flat_map(|link| link.fds());
-    polled.extend(sockets.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+    let mut owners = Vec::with_capacity(2 * links.len());
+    for link in links {
+        for fd in link.fds() {
+            polled.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            owners.push(*link);
+        }
+    }
     let deadline = links.iter().filter_map(|link| link.deadline()).chain(deadline).min();
     let mut readiness = Readiness { links: vec![false; links.len()], fds: vec![false; fds.len()] };
     loop {
@@ -44,19 +50,48 @@ pub fn wait(links: &[&Link], fds: &[BorrowedFd<'_>], deadline: Option<Instant>) 
         if is_ready && fds.is_empty() {
             return Ok(readiness);
         }
-        match poll(&mut polled, timeout.map(timespec).as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(NetError::System { what: "wait for links", source: error.into() }),
+        sleep(&mut polled, timeout)
+            .map_err(|error| NetError::System { what: "wait for links", source: error.into() })?;
+        for (link, polled) in owners.iter().zip(&polled[fds.len()..]) {
+            if !polled.revents().is_empty() {
+                link.look_again();
+            }
         }
         for (flag, polled) in readiness.fds.iter_mut().zip(&polled) {
             *flag = !polled.revents().is_empty();
         }
         let some_fd = readiness.fds.contains(&true);
         let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if ask(links, &mut readiness) || some_fd || is_over {
+        let has_work = ask(links, &mut readiness) || some_fd;
+        HAD_WORK.set(has_work);
+        if has_work || is_over {
             return Ok(readiness);
         }
     }
+}
+
+thread_local! {
+    /// The thread's last wait gave it something to do.
+    static HAD_WORK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sleeps until a descriptor is ready or the time is over; stays awake for a moment first if there was work before.
+fn sleep(polled: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<(), Errno> {
+    let mut look = |timeout: Option<Duration>| match poll(polled, timeout.map(timespec).as_ref()) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error),
+    };
+    if timeout != Some(Duration::ZERO) && HAD_WORK.take() {
+        let found = linger(|| match look(Some(Duration::ZERO)) {
+            Ok(false) => None,
+            other => Some(other),
+        });
+        if let Some(found) = found {
+            return found.map(drop);
+        }
+    }
+    look(timeout).map(drop)
 }
 
 fn ask(links: &[&Link], readiness: &mut Readiness) -> bool {

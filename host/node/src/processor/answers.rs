@@ -84,8 +84,16 @@ impl Answers {
     /// Work begins: `tasks` of them are at hand.
     pub(super) fn begin_batch(&self, tasks: usize) {
         self.lock().goal = tasks.div_ceil(2).max(ANSWERS_MIN);
-        self.is_busy.store(true, Ordering::Release);
-        if let Some(flusher) = self.flusher.get() {
+        // The answer of a single task waits for nobody; its lines wake the second thread.
+        if tasks > 1 {
+            self.wake_flusher();
+        }
+    }
+
+    fn wake_flusher(&self) {
+        if !self.is_busy.swap(true, Ordering::AcqRel)
+            && let Some(flusher) = self.flusher.get()
+        {
             flusher.unpark();
         }
     }
@@ -151,5 +159,7 @@ impl LogSink for Answers {
             // An agent that is gone is noticed by the next answer.
             let _ = outgoing.send();
         }
+        drop(outgoing);
+        self.wake_flusher();
     }
 }

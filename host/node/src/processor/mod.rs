@@ -13,13 +13,18 @@ mod storage;
 mod worker;
 
 use std::{
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     os::{
         fd::{FromRawFd as _, OwnedFd},
         unix::net::UnixStream,
     },
     process::ExitCode,
     sync::Arc,
+};
+
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv},
 };
 
 use answers::Answers;
@@ -75,16 +80,16 @@ fn run() -> Result<(), ProcessorError> {
     serve(socket, page, answers)
 }
 
-fn serve(mut socket: UnixStream, page: Page, answers: Arc<Answers>) -> Result<(), ProcessorError> {
+fn serve(socket: UnixStream, page: Page, answers: Arc<Answers>) -> Result<(), ProcessorError> {
     let mut worker: Option<Worker> = None;
     let mut buffer: Vec<u8> = Vec::with_capacity(2 * READ_BYTES);
     let mut chunk = vec![0; READ_BYTES];
     loop {
-        let length = match socket.read(&mut chunk) {
+        let length = match receive(&socket, &mut chunk) {
             Ok(0) => return Ok(()),
             Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error.into()),
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(io::Error::from(error).into()),
         };
         buffer.extend_from_slice(&chunk[..length]);
         answers.begin_batch(count_tasks(&buffer)?);
@@ -103,6 +108,16 @@ fn serve(mut socket: UnixStream, page: Page, answers: Arc<Answers>) -> Result<()
         page.set_running(0, 0);
         answers.end_batch()?;
     }
+}
+
+/// Waits for bytes: awake at first, since the next task often follows soon.
+fn receive(socket: &UnixStream, chunk: &mut [u8]) -> Result<usize, Errno> {
+    let found = scaler_net::linger(|| match recv(socket, &mut *chunk, RecvFlags::DONTWAIT) {
+        Err(Errno::AGAIN) => None,
+        other => Some(other),
+    });
+    let received = found.unwrap_or_else(|| recv(socket, &mut *chunk, RecvFlags::empty()));
+    received.map(|(_, length)| length)
 }
 
 fn count_tasks(buffer: &[u8]) -> Result<usize, RecordError> {
