@@ -440,6 +440,36 @@ unsafe impl Abi for crate::Error {
     }
 }
 
+/// Reads stored flags.
+///
+/// # Safety
+/// `pointer` must point to stored flags of this layout.
+pub unsafe fn load_bits(pointer: *const u8, layout: Layout) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match layout.size {
+            1 => u32::from(*pointer),
+            2 => u32::from(*pointer.cast::<u16>()),
+            _ => *pointer.cast::<u32>(),
+        }
+    }
+}
+
+/// Stores flags.
+///
+/// # Safety
+/// `pointer` must point to writable memory of this layout.
+pub unsafe fn store_bits(pointer: *mut u8, layout: Layout, bits: u32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match layout.size {
+            1 => *pointer = bits as u8,
+            2 => *pointer.cast::<u16>() = bits as u16,
+            _ => *pointer.cast::<u32>() = bits,
+        }
+    }
+}
+
 /// The layout of `option<T>`.
 const fn option_shape<T: Abi>() -> Variant {
     Variant::new(&[Layout::EMPTY, T::LAYOUT])

@@ -91,6 +91,15 @@ impl Variant {
     }
 }
 
+/// The layout of that many flags, 32 at most: a bit each.
+pub const fn flags(count: usize) -> Layout {
+    match count {
+        0..=8 => Layout::new(1, 1),
+        9..=16 => Layout::new(2, 2),
+        _ => Layout::new(4, 4),
+    }
+}
+
 /// The next multiple of a power of two.
 pub const fn align_up(offset: usize, align: usize) -> usize {
     (offset + align - 1) & !(align - 1)
@@ -140,5 +149,11 @@ mod tests {
         assert_eq!(Variant::new(&[Layout::EMPTY; 257]).layout, Layout::new(2, 2));
         let option = Variant::new(&[Layout::EMPTY, LONG]);
         assert_eq!((option.layout, option.payload_offset), (Layout::new(16, 8), 8));
+    }
+
+    #[test]
+    fn flags_take_the_smallest_integer_that_holds_them() {
+        let sizes = [1, 8, 9, 16, 17, 32].map(|count| flags(count).size);
+        assert_eq!(sizes, [1, 1, 2, 2, 4, 4]);
     }
 }

@@ -18,7 +18,8 @@
 //!
 //! - Every `pub fn` of the module is exported. Parameters and results are `bool`, `char`, integers of 8 to 64 bits,
 //!   `f32`, `f64`, `String`, `Vec<T>`, `Option<T>`, `Result<T, E>`, tuples, and `pub` structs and enums of this module
-//!   or of another `#[module]` of the crate (`use super::shapes::Point;`).
+//!   or of another `#[module]` of the crate (`use super::shapes::Point;`). A `pub` struct of `bool`s with the attribute
+//!   `#[flags]` crosses as flags; callers write and read the names of those that are set.
 //! - A function that returns `Err(e)` fails its task with `e` as a value; with [`Result`] any error works with `?`.
 //! - A panic fails the task with the panic's message.
 //! - Doc comments, parameter names and `#[default(..)]` travel with the component.

@@ -6,11 +6,12 @@
 //!
 //! - `module`: what is exported, and the record;
 //! - `types`: Rust types to WIT text, flat core types and the code that moves them;
-//! - `function`: one exported function; `default`: the values of `#[default(..)]`;
+//! - `function`: one exported function; `default`: the values of `#[default(..)]`; `flags`: structs with `#[flags]`;
 //! - `sharing`: types of other `#[module]`s of the crate, which a macro cannot see and has to be handed;
 //! - `names`: WIT's spelling, documentation comments, JSON strings.
 
 mod default;
+mod flags;
 mod function;
 mod module;
 mod names;

@@ -1,6 +1,7 @@
 //! A whole module: what is exported, its code, and its record for `scaler build`.
 
 use crate::{
+    flags,
     function::{self, Function},
     names::{docs, fail, json, kebab, no_cfg},
     sharing::{self, Foreign},
@@ -18,10 +19,14 @@ pub(crate) fn check_arguments(arguments: &TokenStream) -> Result<()> {
 /// Removes what only this macro understands.
 pub(crate) fn remove_helper_attributes(item: &mut ItemMod) {
     for item in item.content.iter_mut().flat_map(|(_, items)| items) {
-        let Item::Fn(function) = item else { continue };
-        if !matches!(function.vis, Visibility::Public(_)) {
-            continue;
-        }
+        let function = match item {
+            Item::Struct(item) => {
+                item.attrs.retain(|attribute| !flags::is_helper(attribute));
+                continue;
+            }
+            Item::Fn(function) if matches!(function.vis, Visibility::Public(_)) => function,
+            _ => continue,
+        };
         for input in &mut function.sig.inputs {
             if let FnArg::Typed(input) = input {
                 input.attrs.retain(|attribute| !attribute.path().is_ident("default"));
@@ -161,6 +166,10 @@ mod tests {
             ("pub struct S {} pub fn f(a: S) {}", "a struct without fields"),
             ("pub struct S<T> { a: T } pub fn f(a: S) {}", "use concrete types"),
             ("pub struct S { a: Option<Vec<S>> } pub fn f(a: S) {}", "`S` contains itself"),
+            ("#[flags] pub struct S { a: u8 } pub fn f(a: S) {}", "a flag is a `bool`"),
+            ("#[flags] pub struct S {} pub fn f(a: S) {}", "flags without a flag"),
+            ("#[flags] pub struct S(bool); pub fn f(a: S) {}", "each a `bool`: name them"),
+            ("#[flags(8)] pub struct S { a: bool } pub fn f(a: S) {}", "`#[flags]` takes no arguments"),
             ("pub enum E {} pub fn f(a: E) {}", "an enum without cases"),
             ("pub enum E { A { b: u8 } } pub fn f(a: E) {}", "put them into a struct, as in `A(A)`"),
             ("pub enum E { A() } pub fn f(a: E) {}", "remove the parentheses"),
@@ -190,6 +199,7 @@ mod tests {
             "fn private(a: &str) {} pub(crate) fn shared(a: &str) {} #[cfg(test)] mod tests {}",
             "pub type Id = u64; pub fn f(a: Id) -> Vec<Id> {}",
             "pub struct Holder { a: Box<u8> } pub fn f(mut a: u8) {}",
+            "#[flags] pub struct Style { bold: bool, wide: bool } pub fn f(a: Vec<Style>) -> Style {}",
             "use super::shapes::Point; pub fn f(a: Point) {}",
             "use scaler_guest::Result; pub fn f() -> Result<u8> {}",
             "pub fn f(#[default(1)] a: u8, b: Option<u8>) -> Result<(), ()> {}",

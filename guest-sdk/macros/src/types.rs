@@ -1,6 +1,7 @@
 //! Rust types of an interface: their WIT text, their flat core types, and the code that moves them.
 
 use crate::{
+    flags,
     names::{docs, fail, kebab, no_cfg},
     sharing::{Foreign, Imports, module_and_name},
 };
@@ -300,6 +301,9 @@ impl<'a> Types<'a> {
 
     fn record(&mut self, item: &ItemStruct) -> Result<Known> {
         no_generics(&item.generics)?;
+        if let Some(flags) = flags::of(item)? {
+            return Ok(self.finished(flags.name, flags.text, vec![Core::I32], flags.code));
+        }
         no_cfg(&item.attrs, "a type of an interface")?;
         let Fields::Named(fields) = &item.fields else {
             return fail(&item.ident, "only a struct with named fields becomes a record: name its fields");

@@ -98,7 +98,7 @@ fn results_errors_panics_and_traps_reach_the_caller() {
 fn random_values_come_back_as_they_do_from_a_guest_of_wit_bindgen() {
     let (sdk, oracle) = (Guest::build("tests/guests/types"), Guest::build("tests/guests/bindgen"));
     let names: Vec<String> = oracle.module.functions.iter().map(|function| function.name.clone()).collect();
-    assert_eq!(names.len(), 12);
+    assert_eq!(names.len(), 14);
     for name in names {
         let signature = &sdk.function("echo", &name).signature;
         let theirs = &oracle.function("test:types/echo", &name).signature;
@@ -113,6 +113,22 @@ fn random_values_come_back_as_they_do_from_a_guest_of_wit_bindgen() {
             assert_eq!(ours, theirs, "{name}, seed {seed}: {values:?}");
         }
     }
+}
+
+#[test]
+fn modules_of_one_crate_share_types() {
+    let guest = Guest::build("tests/guests/types");
+    // `echo` and `extra` both use types that `shapes` defines; each interface has them as its own.
+    let point = |interface: &str, function: &str, parameter: usize| {
+        guest.function(interface, function).signature.parameters[parameter].ty.clone()
+    };
+    assert_eq!(point("extra", "shared", 1), point("echo", "flags", 0));
+    let shared = guest.call("extra:shared({'x': 1, 'y': -2.5}, ['bold', 'double_width'])").unwrap();
+    assert_eq!(shared.to_json(), r#"[{"x":1.0,"y":-2.5},["bold","double_width"]]"#);
+    let echoed = guest.call("echo:one_shape({'line': [{'x': 0, 'y': 1}, {'x': 2, 'y': 3}]})").unwrap();
+    assert_eq!(echoed.to_json(), r#"{"line":[{"x":0.0,"y":1.0},{"x":2.0,"y":3.0}]}"#);
+    let flags = guest.call("echo:flags(['italic'], [(['a', 'i'], [])], None)").unwrap();
+    assert_eq!(flags.to_json(), r#"[["italic"],[[["a","i"],[]]],null]"#);
 }
 
 #[test]

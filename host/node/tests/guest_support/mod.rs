@@ -206,7 +206,10 @@ impl Random {
                 }
             }
             Type::Enum { cases, .. } => Value::Str(cases[self.below(cases.len())].clone()),
-            Type::Flags { .. } => Value::List(Vec::new()),
+            Type::Flags { names, .. } => {
+                let set = names.iter().filter(|_| self.next() & 1 == 1);
+                Value::List(set.map(|name| Value::Str(name.clone())).collect())
+            }
         }
     }
 }

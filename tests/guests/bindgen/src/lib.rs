@@ -2,7 +2,7 @@
 
 wit_bindgen::generate!({ world: "guest", path: "wit" });
 
-use exports::test::types::echo::{Color, Everything, Guest, Shape};
+use exports::test::types::echo::{Color, Everything, Guest, Shape, Sides, Style};
 
 struct Echo;
 
@@ -40,6 +40,14 @@ impl Guest for Echo {
 
     fn options(value: Option<Option<u8>>, list: Vec<Option<bool>>) -> (Option<Option<u8>>, Vec<Option<bool>>) {
         (value, list)
+    }
+
+    fn flags(value: Style, list: Vec<(Sides, Style)>, last: Option<Sides>) -> (Style, Vec<(Sides, Style)>, Option<Sides>) {
+        (value, list, last)
+    }
+
+    fn sides_of(value: Sides) -> Sides {
+        value
     }
 
     fn scalars(a: bool, b: char, c: i8, d: u16, e: i32, f: f32, g: u64) -> (bool, char, i8, u16, i32, f32, u64) {

@@ -29,12 +29,37 @@ pub mod shapes {
         DarkGreen,
         Blue,
     }
+
+    /// How it was drawn.
+    #[flags]
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct Style {
+        pub bold: bool,
+        /// Leaning.
+        pub italic: bool,
+        pub double_width: bool,
+    }
+
+    /// Two bytes of flags.
+    #[flags]
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct Sides {
+        pub a: bool,
+        pub b: bool,
+        pub c: bool,
+        pub d: bool,
+        pub e: bool,
+        pub f: bool,
+        pub g: bool,
+        pub h: bool,
+        pub i: bool,
+    }
 }
 
 /// Echoes.
 #[scaler_guest::module]
 pub mod echo {
-    use super::shapes::{Color, Point as Place, Shape};
+    use super::shapes::{Color, Point as Place, Shape, Sides, Style};
 
     /// Another name for a type.
     pub type Names = Vec<String>;
@@ -94,6 +119,18 @@ pub mod echo {
         (value, list)
     }
 
+    pub fn flags(
+        value: Style,
+        list: Vec<(Sides, Style)>,
+        last: Option<Sides>,
+    ) -> (Style, Vec<(Sides, Style)>, Option<Sides>) {
+        (value, list, last)
+    }
+
+    pub fn sides_of(value: Sides) -> Sides {
+        value
+    }
+
     pub fn scalars(a: bool, b: char, c: i8, d: u16, e: i32, f: f32, g: u64) -> (bool, char, i8, u16, i32, f32, u64) {
         (a, b, c, d, e, f, g)
     }
@@ -118,7 +155,7 @@ pub mod echo {
 /// What only the SDK's guest has.
 #[scaler_guest::module]
 pub mod extra {
-    use super::shapes::Color;
+    use super::shapes::{Color, Point, Style};
 
     /// Defaults of every kind, which come back.
     pub fn defaults(
@@ -133,6 +170,11 @@ pub mod extra {
         i: Option<String>,
     ) -> (bool, i8, f64, char, String, Option<u8>, Vec<u16>, Color, Option<String>) {
         (a, b, c, d, e, f, g, h, i)
+    }
+
+    /// The types of a third module, which the second uses too.
+    pub fn shared(point: Point, style: Style) -> (Point, Style) {
+        (point, style)
     }
 
     /// The size of the memory in pages, to see whether calls leave something behind.
