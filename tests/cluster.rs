@@ -257,6 +257,23 @@ fn a_client_brings_its_own_module() {
 }
 
 #[test]
+fn components_of_other_tools_run_as_well() {
+    let stack = Stack::scheduler(&[], &[&guest("tests/guests/bindgen")]);
+    let by_hand = wat::parse_file(support::root().join("tests/guests/hand.wat")).expect("WAT");
+    fs::write(stack.dir.path().join("modules/hand.wasm"), by_hand).expect("write");
+    let mut cluster = stack.spawn_cluster(2, &[]);
+    cluster.wait_ready();
+    // Made with plain wit-bindgen: an interface in a package of its own.
+    let shape = "bindgen.echo:one_shape({'line': [{'x': 1, 'y': 2}, {'x': 3, 'y': 4}]})";
+    assert_eq!(stack.value(shape), json!({"line": [{"x": 1.0, "y": 2.0}, {"x": 3.0, "y": 4.0}]}));
+    assert_eq!(stack.value("bindgen.echo:sides_of(['a', 'i'])"), json!(["a", "i"]));
+    // Made by hand: functions of the component itself, without memory.
+    assert_eq!(stack.value("hand:add(40, right=2)"), json!(42));
+    let trap = stack.failure("hand:divide(1, 0)", &[]);
+    assert!(trap.contains("divide by zero"), "{trap}");
+}
+
+#[test]
 fn a_module_that_is_added_or_replaced_is_announced_again() {
     let stack = Stack::new(1, &[], &[]);
     let out = stack.submit("hello.greeting:greet('x')", &[]);

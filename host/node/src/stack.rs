@@ -21,6 +21,17 @@ const READY_WAIT: Duration = Duration::from_secs(60);
 const STOP_WAIT: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(5);
 
+/// Lets a child be told to end when the thread that starts it ends, however that comes.
+pub(crate) fn die_with_parent(command: &mut Command) {
+    // SAFETY: between fork and exec only prctl is called, which is async-signal-safe and touches no memory.
+    unsafe {
+        command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        });
+    }
+}
+
 /// A server that runs. Killed when dropped, unless it was stopped.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -45,13 +56,7 @@ impl Server {
             .stderr(out)
             // Ctrl-C goes to us alone: we stop the servers in order.
             .process_group(0);
-        // SAFETY: between fork and exec only prctl is called, which is async-signal-safe and touches no memory.
-        unsafe {
-            command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
-                0 => Ok(()),
-                _ => Err(io::Error::last_os_error()),
-            });
-        }
+        die_with_parent(&mut command);
         let child = command.spawn().with_context(|| format!("cannot start the {role}"))?;
         Ok(Self { role, child, log, ready: Value::Null })
     }

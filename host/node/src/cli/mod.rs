@@ -12,6 +12,7 @@ mod roles;
 mod status;
 mod submit;
 mod up;
+mod watch;
 
 use std::{env, ffi::OsString, io::Write as _, process::ExitCode};
 
@@ -41,7 +42,9 @@ enum Commands {
     /// Make a new guest project
     New(guest::NewArgs),
     /// Turn a guest crate into a component
-    Build(guest::BuildArgs),
+    Build(BuildCommand),
+    /// Build a guest and call it, again after every change of its files
+    Watch(watch::WatchArgs),
     /// Show what a component exports and imports
     Inspect(inspect::InspectArgs),
     /// Call a function in a sandbox on this machine, without a cluster
@@ -69,6 +72,16 @@ enum Commands {
     /// Keep large arguments and results (`scaler_object_storage_server`)
     #[command(name = "object_storage_server", disable_help_flag = true)]
     ObjectStorageServer(RoleArgs),
+}
+
+/// `scaler build`, once or again and again.
+#[derive(clap::Args)]
+struct BuildCommand {
+    #[command(flatten)]
+    build: guest::BuildArgs,
+    /// Build again whenever a file of the guest changes, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
 }
 
 /// A role's arguments are read by `roles`; here they only make the command appear in the help.
@@ -112,6 +125,7 @@ fn run(command: Commands) -> ExitCode {
         }
         Commands::New(arguments) => make(&arguments),
         Commands::Build(arguments) => build(&arguments),
+        Commands::Watch(arguments) => watch::watch(&arguments),
         Commands::Inspect(arguments) => inspect::inspect(&arguments),
         Commands::Run(arguments) => local::run(&arguments),
         Commands::Submit(arguments) => submit::submit(&arguments),
@@ -130,8 +144,11 @@ fn make(arguments: &guest::NewArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn build(arguments: &guest::BuildArgs) -> anyhow::Result<ExitCode> {
-    let built = guest::build(arguments, &mut std::io::stderr()).map_err(anyhow::Error::new)?;
+fn build(arguments: &BuildCommand) -> anyhow::Result<ExitCode> {
+    if arguments.watch {
+        return watch::build(&arguments.build);
+    }
+    let built = guest::build(&arguments.build, &mut std::io::stderr()).map_err(anyhow::Error::new)?;
     let mut stdout = std::io::stdout().lock();
     output::written(writeln!(stdout, "{}", built.path.display()))?;
     Ok(ExitCode::SUCCESS)

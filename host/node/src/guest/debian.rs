@@ -5,7 +5,7 @@
 //! standard library is built once per target. Every step leaves its mark; a run that was cut short goes on where it
 //! was.
 
-use super::{GuestError, ToolchainError, cache::Lock, manifest::cargo};
+use super::{GuestError, ToolchainError, cache::Lock, manifest::cargo, progress};
 use std::{
     env,
     ffi::OsStr,
@@ -80,8 +80,12 @@ impl Maker<'_> {
         ToolchainError::Step { target, step, message: message.into() }.into()
     }
 
-    /// Runs a program and gives its output.
+    /// Runs a program and gives its output; a terminal shows that it is at work.
     fn run(&self, step: &str, command: &mut Command) -> Result<String, GuestError> {
+        progress::during(step, || self.run_unseen(step, command))
+    }
+
+    fn run_unseen(&self, step: &str, command: &mut Command) -> Result<String, GuestError> {
         let output = command
             .stdin(Stdio::null())
             .output()
@@ -193,7 +197,9 @@ impl Maker<'_> {
         let archives = self.folder.join("archives");
         fs::create_dir_all(&archives).map_err(GuestError::file("create", &archives))?;
         self.say(&format!("fetching about 130 MB: {}", names.join(" ")))?;
-        self.run("apt-get download", self.apt("apt-get").args(["-q", "download"]).args(&names).current_dir(&archives))?;
+        let mut fetch = self.apt("apt-get");
+        fetch.args(["-q", "download"]).args(&names).current_dir(&archives);
+        progress::during_arrival("fetched", &archives, || self.run_unseen("apt-get download", &mut fetch))?;
         self.say("unpacking")?;
         let root = self.root();
         if root.exists() {
@@ -229,7 +235,7 @@ impl Maker<'_> {
         if let Some(stream) = dpkg.stdout.take() {
             tar.stdin(stream);
         }
-        let output = tar.output().map_err(|error| self.failed(&step, error.to_string()))?;
+        let output = progress::during(&step, || tar.output()).map_err(|error| self.failed(&step, error.to_string()))?;
         let unpacked = dpkg.wait().is_ok_and(|status| status.success());
         if output.status.success() && unpacked {
             return Ok(());

@@ -3,17 +3,21 @@
 //! - `manifest`: what cargo says about the crate; `compile`: the call of cargo that makes the core module;
 //! - `toolchain`: a compiler that has the target's standard library, `debian`: how to get one where rustup cannot;
 //! - `component`: from the core module to the component;
-//! - `project`: a new project; `cache`: the user's cache folder, where toolchain and SDK are kept.
+//! - `project`: a new project; `cache`: the user's cache folder, where toolchain and SDK are kept;
+//! - `sources`: what a guest is made of, for `--watch`; `progress`: a moving line while something long runs.
 
 mod cache;
 mod compile;
 mod component;
 mod debian;
 mod manifest;
+mod progress;
 mod project;
+mod sources;
 mod toolchain;
 
 pub use component::ComponentError;
+pub(crate) use sources::Sources;
 pub use toolchain::ToolchainError;
 
 use std::{
@@ -147,6 +151,9 @@ pub enum GuestError {
         /// Why.
         message: String,
     },
+    /// The folder cannot be looked at every moment.
+    #[error("{} holds too many files to watch: name the guest's own folder", .0.display())]
+    TooManyFiles(PathBuf),
     /// The project's name is no name of a package.
     #[error(
         "`{0}` is no name for a project: it must be of ASCII letters, digits, `-` and `_`, and start with a letter"

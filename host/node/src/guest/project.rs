@@ -33,7 +33,10 @@ pub(super) fn new(path: &Path, output: &mut dyn Write) -> Result<(), GuestError>
     let (shown, module) = (path.display(), name.replace('-', "_"));
     writeln!(output, "made the guest project {shown}; next:\n")?;
     writeln!(output, "    scaler build {shown}")?;
-    writeln!(output, "    scaler run \"{module}.greeting:greet('world')\" --module-path {shown}/modules\n")?;
+    let call = format!("\"{module}.greeting:greet('world')\"");
+    writeln!(output, "    scaler run {call} --module-path {shown}/modules\n")?;
+    writeln!(output, "or both again after every change of a file:\n")?;
+    writeln!(output, "    scaler watch {shown} {call}\n")?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! In this order: the one that `SCALER_TOOLCHAIN` names; the user's own, if it has the target; the one in the cache;
 //! the user's own after `rustup target add`; one made of Debian's packages.
 
-use super::{GuestError, cache, debian};
+use super::{GuestError, cache, debian, progress};
 use std::{
     env, fs,
     io::Write,
@@ -150,7 +150,7 @@ fn add_target(target: &str, progress: &mut dyn Write) -> Result<Result<(), Strin
     command.args(["target", "add", target]).stdin(Stdio::null());
     writeln!(progress, "the Rust compiler has no standard library for {target} yet: asking rustup for it")?;
     progress.flush()?;
-    Ok(match command.output() {
+    Ok(match progress::during("rustup target add", || command.output()) {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => {
             let text = String::from_utf8_lossy(&output.stderr);

@@ -50,7 +50,6 @@ impl Seeded {
 
     /// Whether this core does that wrong: never.
     #[cfg(not(test))]
-    #[expect(clippy::unused_self, reason = "the same signature as in tests")]
     pub(super) const fn is(&self, _fault: Fault) -> bool {
         false
     }

@@ -1,5 +1,7 @@
 //! The direct way against wasmtime's own `Val`: what the guest finds in its memory, what comes back, and what is refused.
 
+mod speed;
+
 use proptest::prelude::*;
 use wasmtime::component::{Component, Func, Instance, Linker, Val};
 use wasmtime::{Config, Engine, Store};
