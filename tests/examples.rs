@@ -3,7 +3,9 @@
 mod support;
 
 use std::{
-    fs,
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io::BufReader,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -28,6 +30,11 @@ fn client(name: &str) -> PathBuf {
 
 /// Runs an example and gives what its client printed.
 fn run(name: &str) -> String {
+    run_with(name, &[])
+}
+
+/// As [`run`], with arguments after the address.
+fn run_with(name: &str, arguments: &[&str]) -> String {
     let dir = tempfile::tempdir().expect("folder");
     install(dir.path(), &[&guest(&format!("examples/{name}/guest"))]);
     let listeners: Vec<_> = (0..3).map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("port")).collect();
@@ -45,7 +52,8 @@ fn run(name: &str) -> String {
     support::wait_for(&format!("the scheduler; log:\n{}", up.log()), support::LONG, || {
         support::scaler(&["status", &address, "--connect-timeout-seconds", "1"]).status.success().then_some(())
     });
-    let out = Command::new(client(name)).arg(&address).output().expect("client");
+    let client = Command::new(client(name)).arg(&address).args(arguments).current_dir(root()).output();
+    let out = client.expect("client");
     assert!(out.status.success(), "{name}: {}\n{}", text(&out.stderr), up.log());
     text(&out.stdout)
 }
@@ -73,4 +81,81 @@ fn options_are_priced_and_fall_with_the_strike() {
     assert_eq!(prices.len(), 5, "{out}");
     assert!(prices.windows(2).all(|pair| pair[0] > pair[1]), "{out}");
     assert!(out.contains("standard error"), "{out}");
+}
+
+/// Size and pixels of a picture with a palette.
+fn pixels(path: &Path) -> (u32, u32, Vec<u8>) {
+    let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut decoder = png::Decoder::new(BufReader::new(file));
+    decoder.set_transformations(png::Transformations::IDENTITY);
+    let mut reader = decoder.read_info().expect("a PNG");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("it fits")];
+    let info = reader.next_frame(&mut pixels).expect("whole");
+    assert_eq!(info.color_type, png::ColorType::Indexed);
+    (info.width, info.height, pixels)
+}
+
+#[test]
+fn mandelbrot_draws_the_picture_of_the_readme() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("mandelbrot.png");
+    let out = run_with("mandelbrot", &[&file.to_string_lossy()]);
+    assert!(out.starts_with("192 tiles of 64x64 pixels in ") && out.contains("tasks/s"), "{out}");
+    let (width, height, drawn) = pixels(&file);
+    assert_eq!((width, height), (1024, 768));
+    let shades: BTreeSet<u8> = drawn.iter().copied().collect();
+    assert!(shades.len() > 100, "only {} shades", shades.len());
+    let committed = root().join("examples/mandelbrot/mandelbrot.png");
+    assert!(fs::metadata(&committed).expect("picture").len() <= 200_000);
+    // A compiler may round a logarithm differently, and nothing else.
+    let others = drawn.iter().zip(pixels(&committed).2).filter(|(drawn, committed)| **drawn != *committed).count();
+    assert!(others < drawn.len() / 200, "{others} of {} pixels are not those of the committed picture", drawn.len());
+}
+
+#[test]
+fn wordcount_counts_as_a_plain_loop_does() {
+    let out = run("wordcount");
+    let names = ["gpl-1", "gpl-2", "gpl-3"];
+    let texts = names.map(|name| {
+        fs::read_to_string(root().join(format!("examples/wordcount/texts/{name}.txt"))).expect("text").to_lowercase()
+    });
+    let count = |text: &str| {
+        let mut counts = BTreeMap::<String, u64>::new();
+        for word in text.split(|c: char| !c.is_alphabetic() && c != '\'').map(|word| word.trim_matches('\'')) {
+            *counts.entry(word.to_owned()).or_default() += u64::from(!word.is_empty());
+        }
+        counts.remove("");
+        counts
+    };
+    let each = texts.each_ref().map(|text| count(text));
+    let all = count(&texts.join(" "));
+    let mut top: Vec<_> = all.iter().collect();
+    top.sort_by_key(|(word, times)| (std::cmp::Reverse(**times), word.as_str()));
+    let lines: Vec<Vec<&str>> = out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], [&["word", "all"][..], &names].concat(), "{out}");
+    for (line, (word, times)) in lines[1..=12].iter().zip(top) {
+        let mut expected = vec![word.clone(), times.to_string()];
+        expected.extend(each.iter().map(|counts| counts.get(word).copied().unwrap_or(0).to_string()));
+        assert_eq!(*line, expected, "{out}");
+    }
+    let words: u64 = all.values().sum();
+    assert!(out.contains(&format!("{words} words, {} different ones, counted by 28 tasks", all.len())), "{out}");
+}
+
+#[test]
+fn multi_shows_values_of_every_kind() {
+    let out = run("multi");
+    for line in [
+        "chocolate   320 cents, 2 left, with [\"milk\", \"sugar\", \"whipped_cream\"]",
+        "a large coffee with milk and sugar: 405 cents",
+        "served: coffee 405 + chocolate 380 = 785 cents, tip 215 by the window",
+        "served: coffee 405 = 405 cents, tip 0",
+        "refused: nothing was ordered",
+        "refused: there is no tea",
+        "refused: water does not go with milk, sugar",
+        "refused: 3 were asked for, 2 are left",
+        "refused: 405 cents for a voucher of 10",
+    ] {
+        assert!(out.contains(line), "no `{line}` in\n{out}");
+    }
 }
