@@ -24,6 +24,7 @@ use crate::{
     config::{AllocatePolicy, SchedulerSettings},
     exit, ready,
     signals::Signals,
+    usage::{self, Usage},
 };
 
 /// Messages and bytes taken from a link in one turn.
@@ -72,6 +73,7 @@ struct Shell {
     waker: Waker,
     started: Instant,
     housekeeping: Instant,
+    usage: Usage,
     effects: Vec<Effect>,
     events: Vec<Event>,
     ended: bool,
@@ -122,6 +124,7 @@ impl Shell {
             waker,
             started,
             housekeeping: started,
+            usage: Usage::default(),
             effects: Vec::new(),
             events: Vec::new(),
             ended: false,
@@ -271,7 +274,10 @@ impl Shell {
     fn housekeep(&mut self) {
         self.housekeeping = Instant::now() + HOUSEKEEPING;
         self.storage.owners(self.core.owners().collect());
-        self.core.set_rss_bytes(resident_bytes());
+        let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (cpu_permille, rss_bytes) = self.usage.of(std::process::id(), now_ms);
+        let memory_free_bytes = usage::memory_free_bytes();
+        self.core.set_usage(core::Usage { rss_bytes, cpu_permille, memory_free_bytes });
     }
 
     fn stop(&mut self, reason: &str) {
@@ -343,14 +349,6 @@ fn config_of(settings: &SchedulerSettings, addresses: &Addresses) -> SchedulerCo
         result_buffer_bytes: settings.result_buffer_bytes,
         ..SchedulerConfig::default()
     }
-}
-
-/// Resident memory of this process, 0 if the system does not say.
-fn resident_bytes() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|text| text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()));
-    pages.unwrap_or(0).saturating_mul(rustix::param::page_size() as u64)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Identifiers are chosen by whoever creates the thing (a client numbers its own tasks), so that saying
 //! the same thing twice is harmless. Time is always given by the caller: nothing in this crate reads a clock.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +112,31 @@ impl fmt::Display for TaskId {
     }
 }
 
+/// Text that is no task id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no task id; one looks like 00f1e2d3c4b5a697:12, as logs, errors and the page show them")]
+pub struct TaskIdError {
+    /// What was given.
+    pub text: String,
+}
+
+/// Reads what is displayed.
+impl FromStr for TaskId {
+    type Err = TaskIdError;
+
+    fn from_str(text: &str) -> Result<Self, TaskIdError> {
+        let parse = || {
+            let (client, number) = text.split_once(':')?;
+            // Signs and short forms that the integer parsers accept are typing errors here.
+            let is_plain =
+                client.len() == 16 && !client.starts_with('+') && number.starts_with(|c: char| c.is_ascii_digit());
+            let client = u64::from_str_radix(client, 16).ok().filter(|_| is_plain)?;
+            Some(Self { client: ClientId(client), number: number.parse().ok()? })
+        };
+        parse().ok_or_else(|| TaskIdError { text: text.to_owned() })
+    }
+}
+
 macro_rules! hex_display {
     ($($name:ty),*) => {$(
         impl fmt::Display for $name {
@@ -127,3 +152,19 @@ macro_rules! hex_display {
     )*};
 }
 hex_display!(ModuleHash, ObjectId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_id_is_read_as_it_is_shown() {
+        let id = TaskId { client: ClientId(0xf1), number: 12 };
+        assert_eq!(id.to_string(), "00000000000000f1:12");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in ["", "12", "f1:12", "00000000000000f1:", "00000000000000f1:+1", "+0000000000000f1:1", "client-1:2"]
+        {
+            assert!(text.parse::<TaskId>().is_err(), "{text}");
+        }
+    }
+}

@@ -140,7 +140,13 @@ pub fn resolve<'a>(
 /// The shortest target under which a call reaches an export: `a.b.init:configure`.
 #[must_use]
 pub fn target(info: &ModuleInfo, export: &FunctionInfo) -> String {
-    let path = snake(&info.path);
+    target_in(&info.path, export)
+}
+
+/// The same for a module of which only the path is known.
+#[must_use]
+pub fn target_in(path: &str, export: &FunctionInfo) -> String {
+    let path = snake(path);
     let name = snake(&export.name);
     match export.interface.as_deref().map(|interface| interface_segments(interface).pop().unwrap_or_default()) {
         Some(interface) => format!("{path}.{}:{name}", snake(interface)),

@@ -1,6 +1,6 @@
 //! A bounded picture of the cluster: what `status`, the UI, `top` and the tests read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -224,6 +224,9 @@ pub struct Sample {
 /// One line that a guest wrote.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LogView {
+    /// Counts the lines since the scheduler's start.
+    #[serde(default)]
+    pub number: u64,
     /// When the scheduler got it, in milliseconds since its start.
     pub at_ms: u64,
     /// The task, empty for a preload.
@@ -264,6 +267,12 @@ pub struct Changes {
     /// All parked registrations.
     #[serde(default)]
     pub parked: Vec<ParkedView>,
+    /// Clusters that were heard since, with the milliseconds since then. When nothing is said of one, it was not.
+    #[serde(default)]
+    pub clusters_seen: Vec<(String, u64)>,
+    /// Clients that were heard since, as `clusters_seen`.
+    #[serde(default)]
+    pub clients_seen: Vec<(String, u64)>,
     /// Functions that are new or not as they were.
     #[serde(default)]
     pub functions: Vec<FunctionView>,
@@ -289,14 +298,25 @@ impl View {
     /// Brings a view up to date. Applied to an empty view, a snapshot gives the whole.
     pub fn apply(&mut self, changes: Changes) {
         let Changes { scheduler, workers, workers_gone, clients, clients_gone, tasks, parked, .. } = changes;
+        let passed_ms = scheduler.uptime_ms.saturating_sub(self.scheduler.uptime_ms);
         self.scheduler = scheduler;
         self.tasks = tasks;
         self.parked = parked;
-        self.workers.retain(|worker| {
-            !workers_gone.iter().any(|(cluster, name)| *cluster == worker.cluster && *name == worker.name)
-        });
+        let gone: BTreeSet<_> = workers_gone.into_iter().collect();
+        if !gone.is_empty() {
+            self.workers.retain(|worker| !gone.contains(&(worker.cluster.clone(), worker.name.clone())));
+        }
+        let seen: BTreeMap<_, _> = changes.clusters_seen.into_iter().collect();
+        for worker in &mut self.workers {
+            worker.last_seen_ms = seen.get(&worker.cluster).copied().unwrap_or(worker.last_seen_ms + passed_ms);
+        }
         merge(&mut self.workers, workers, |worker| (worker.cluster.clone(), worker.name.clone()));
-        self.clients.retain(|client| !clients_gone.contains(&client.id));
+        let gone: BTreeSet<_> = clients_gone.into_iter().collect();
+        self.clients.retain(|client| !gone.contains(&client.id));
+        let seen: BTreeMap<_, _> = changes.clients_seen.into_iter().collect();
+        for client in &mut self.clients {
+            client.last_seen_ms = seen.get(&client.id).copied().unwrap_or(client.last_seen_ms + passed_ms);
+        }
         merge(&mut self.clients, clients, |client| client.id.clone());
         merge(&mut self.functions, changes.functions, |function| function.call.clone());
         append(&mut self.recent, changes.recent, RECENT_MAX);

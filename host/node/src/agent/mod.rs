@@ -8,13 +8,16 @@ mod direct;
 mod local;
 mod process;
 mod shell;
-mod usage;
 mod workshop;
 
 use std::{process::ExitCode, sync::Arc};
 
 pub use local::{LocalOutcome, run_locally};
-use scaler_proto::{agent::AgentConfig, ids::AgentId, message::WorkerInfo};
+use scaler_proto::{
+    agent::AgentConfig,
+    ids::AgentId,
+    message::{LogSource, WorkerInfo},
+};
 
 use crate::{
     config::{ClusterSettings, Isolation},
@@ -69,12 +72,12 @@ fn config_of(settings: &ClusterSettings) -> anyhow::Result<AgentConfig> {
 /// Logs a line that a guest wrote. The processor has filtered and capped it.
 fn guest_log(worker: &str, line: &LogRecord) {
     let text = &line.text;
-    let source = &line.source;
+    let source = line.source.name();
     let task = line.task.map_or_else(|| "-".to_owned(), |task| task.to_string());
-    match line.source.as_str() {
-        "error" => tracing::error!(worker, task, source, "guest: {text}"),
-        "warn" => tracing::warn!(worker, task, source, "guest: {text}"),
-        "debug" | "trace" => tracing::debug!(worker, task, source, "guest: {text}"),
+    match line.source {
+        LogSource::Error => tracing::error!(worker, task, source, "guest: {text}"),
+        LogSource::Warn => tracing::warn!(worker, task, source, "guest: {text}"),
+        LogSource::Debug | LogSource::Trace => tracing::debug!(worker, task, source, "guest: {text}"),
         _ => tracing::info!(worker, task, source, "guest: {text}"),
     }
 }

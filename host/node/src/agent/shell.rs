@@ -13,7 +13,7 @@ use std::{
 
 use scaler_net::{Address, Event, Link, Options, Waker, wait};
 use scaler_proto::{
-    agent::{Agent, AgentConfig, Effect, EndReason, Handed, InterruptCause, Note},
+    agent::{self, Agent, AgentConfig, Effect, EndReason, Handed, InterruptCause, Note, Verdict},
     call::Call,
     ids::{FunctionId, PeerId, Time},
     message::{Define, FailureKind, Identity, ModuleInfo},
@@ -26,7 +26,6 @@ use super::{
     catalogue::{Catalogue, Desk, News, fetch},
     guest_log,
     process::{Process, ProcessError, describe},
-    usage::{Usage, rss_bytes},
     workshop::{Prepared, Workshop, text_of},
 };
 use crate::{
@@ -38,6 +37,7 @@ use crate::{
     },
     ready,
     signals::Signals,
+    usage::{self, Usage},
 };
 
 /// Most that is taken from the link in one turn.
@@ -434,7 +434,19 @@ impl Shell {
                     let done = records::done(body)?;
                     self.core.processor_done(now(), number, done.sequence, done.outcome, done.stats);
                 }
-                Kind::Log => guest_log(&self.names[worker], &records::value::<LogRecord>(kind, body)?),
+                Kind::Log => {
+                    let line: LogRecord = records::value(kind, body)?;
+                    let name = &self.names[worker];
+                    match self.core.guest_line(now(), number, line.task, line.source, &line.text) {
+                        Verdict::Passed { dropped } => {
+                            if dropped > 0 {
+                                tracing::warn!(worker = name, "{dropped} lines of guests were dropped: too many");
+                            }
+                            guest_log(name, &line);
+                        }
+                        Verdict::Dropped => {}
+                    }
+                }
                 Kind::Ready => {
                     slot.is_ready = true;
                     self.core.processor_ready(now(), number, pid);
@@ -557,8 +569,12 @@ impl Shell {
             self.core.worker_usage(worker as u16, cpu_permille, rss_bytes);
             pids.push(process.pid());
         }
+        let own = std::process::id();
+        let (cpu_permille, rss_bytes) = self.usage.of(own, now_ms);
+        pids.push(own);
         self.usage.keep(&pids);
-        self.core.own_usage(rss_bytes(std::process::id()).unwrap_or(0));
+        let memory_free_bytes = usage::memory_free_bytes();
+        self.core.own_usage(agent::Usage { rss_bytes, cpu_permille, memory_free_bytes });
     }
 
     fn note(&mut self, note: Note) {

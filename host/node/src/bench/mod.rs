@@ -4,6 +4,7 @@
 //! are what can be compared. The CPU times also say where the time goes.
 
 mod alone;
+mod audience;
 mod report;
 
 pub use alone::{ROLE as SANDBOX_ROLE, main as sandbox_main};
@@ -25,10 +26,13 @@ use crate::{
     guest::{self, BuildArgs},
     stack::{Server, cpu_time, peak_rss_bytes},
 };
-use report::{Cost, Report};
+use audience::Audience;
+use report::{Cost, Report, Watched};
 
 /// Function that the bench calls.
 const FUNCTION: &str = "bench.unit:noop";
+/// How often each audience is tried.
+const WATCHED_ROUNDS: u64 = 4;
 /// Results taken at once.
 const BATCH_MAX: usize = 1024;
 
@@ -44,6 +48,12 @@ pub struct BenchArgs {
     /// Calls one after the other, for the round trip
     #[arg(long, value_name = "N", default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(100..))]
     round_trips: u64,
+    /// Measure once more with so many watchers of the monitor stream
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1000))]
+    watchers: u16,
+    /// Measure once more with these beside them, who never read what they are sent
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=20))]
+    stalled_watchers: u16,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -72,6 +82,7 @@ pub fn bench(arguments: &BenchArgs) -> Result<ExitCode> {
     let before = stack.cpu(&processors);
     let seconds = throughput(&client, &function, arguments.tasks)?;
     let after = stack.cpu(&processors);
+    let watched = watched(arguments, &stack, &client, &function)?;
     let peak = peak_rss_bytes(stack.scheduler.pid());
     client.disconnect();
     stack.stop()?;
@@ -87,10 +98,34 @@ pub fn bench(arguments: &BenchArgs) -> Result<ExitCode> {
         sandbox_tasks_per_second: alone.tasks_per_second,
         sandbox: alone.description,
         scheduler_peak_rss_bytes: peak,
+        watched,
         cpu_us_per_task: before.iter().zip(&after).map(|(from, to)| to.since(from, arguments.tasks)).collect(),
     };
     report.print(arguments.json)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The throughput without, with reading and with stalled watchers, several times in turn: machines have moods.
+fn watched(arguments: &BenchArgs, stack: &Stack, client: &Client, function: &Function) -> Result<Vec<Watched>> {
+    let (reading, stalled) = (arguments.watchers, arguments.stalled_watchers);
+    if reading + stalled == 0 {
+        return Ok(Vec::new());
+    }
+    let mut audiences = vec![(0, 0), (reading, 0), (reading, stalled)];
+    audiences.dedup();
+    let mut all: Vec<Watched> = audiences.iter().map(|(reading, stalled)| Watched::new(*reading, *stalled)).collect();
+    let tasks = (arguments.tasks / WATCHED_ROUNDS).max(1_000);
+    for _ in 0..WATCHED_ROUNDS {
+        for watched in &mut all {
+            let audience = Audience::gather(&stack.monitor_address, watched.watchers, watched.stalled)?;
+            let (updates, cpu) = (audience.updates(), cpu_time(stack.scheduler.pid()));
+            let seconds = throughput(client, function, tasks)?;
+            let cpu = cpu_time(stack.scheduler.pid()).saturating_sub(cpu);
+            watched.add(tasks, seconds, cpu, audience.updates() - updates);
+            audience.leave()?;
+        }
+    }
+    Ok(all)
 }
 
 fn build_guest(folder: &Path) -> Result<PathBuf> {
@@ -158,6 +193,7 @@ struct Stack {
     scheduler: Server,
     cluster: Server,
     address: String,
+    monitor_address: String,
 }
 
 impl Stack {
@@ -165,10 +201,11 @@ impl Stack {
         let mut scheduler = Server::spawn("scheduler", "scheduler", folder, &["tcp://127.0.0.1:0"])?;
         scheduler.wait_ready()?;
         let address = scheduler.address("scheduler_address")?;
+        let monitor_address = scheduler.address("monitor_address")?;
         let workers = workers.to_string();
         let mut cluster = Server::spawn("cluster", "cluster", folder, &[&address, "--num-of-workers", &workers])?;
         cluster.wait_ready()?;
-        Ok(Self { scheduler, cluster, address })
+        Ok(Self { scheduler, cluster, address, monitor_address })
     }
 
     fn cpu(&self, processors: &[u32]) -> Vec<Cost> {

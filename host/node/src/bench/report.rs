@@ -22,6 +22,40 @@ pub(super) struct CostPerTask {
     cpu_us: f64,
 }
 
+/// What watchers cost.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Watched {
+    /// Watchers that read.
+    pub(super) watchers: u16,
+    /// Watchers that do not.
+    pub(super) stalled: u16,
+    tasks: u64,
+    seconds: f64,
+    /// Updates that were taken.
+    updates: u64,
+    /// Throughput with them.
+    tasks_per_second: f64,
+    /// CPU time of the scheduler a task.
+    scheduler_cpu_us: f64,
+}
+
+impl Watched {
+    pub(super) fn new(watchers: u16, stalled: u16) -> Self {
+        let (tasks, seconds, updates, tasks_per_second, scheduler_cpu_us) = (0, 0.0, 0, 0.0, 0.0);
+        Self { watchers, stalled, tasks, seconds, updates, tasks_per_second, scheduler_cpu_us }
+    }
+
+    /// One more measurement.
+    pub(super) fn add(&mut self, tasks: u64, seconds: f64, scheduler_cpu: Duration, updates: u64) {
+        let cpu_us = self.scheduler_cpu_us * self.tasks as f64 + scheduler_cpu.as_secs_f64() * 1e6;
+        self.tasks += tasks;
+        self.seconds += seconds;
+        self.updates += updates;
+        self.tasks_per_second = self.tasks as f64 / self.seconds;
+        self.scheduler_cpu_us = cpu_us / self.tasks as f64;
+    }
+}
+
 /// The figures.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Report {
@@ -34,6 +68,8 @@ pub(super) struct Report {
     pub(super) sandbox: String,
     pub(super) scheduler_peak_rss_bytes: u64,
     pub(super) cpu_us_per_task: Vec<CostPerTask>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) watched: Vec<Watched>,
 }
 
 impl Cost {
@@ -86,6 +122,16 @@ impl Report {
         writeln!(out, "\nwhere the CPU time of a task goes ({total:.1} us in all):")?;
         for cost in &self.cpu_us_per_task {
             writeln!(out, "{:>10.2} us        {}", cost.cpu_us, cost.process)?;
+        }
+        if !self.watched.is_empty() {
+            writeln!(out, "\nwatchers, in the same run:")?;
+        }
+        for Watched { watchers, stalled, updates, tasks_per_second, scheduler_cpu_us, .. } in &self.watched {
+            writeln!(
+                out,
+                "{tasks_per_second:>10.0} tasks/s   {watchers} watchers, {stalled} that never read: \
+                 {scheduler_cpu_us:.2} us of the scheduler a task, {updates} updates taken"
+            )?;
         }
         Ok(())
     }

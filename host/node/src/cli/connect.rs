@@ -2,9 +2,23 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use scaler_client::{Capabilities, Function, FunctionOptions, ModuleOptions, SubmitOptions, blocking::Client};
+use scaler_client::{
+    Capabilities, Error, Function, FunctionOptions, ModuleOptions, SubmitOptions, View,
+    blocking::{self, Client},
+};
+use scaler_net::{
+    Address,
+    objects::{ClientOptions, ObjectClient},
+};
+use scaler_proto::message::Topic;
 
-use crate::exit;
+use crate::{
+    exit,
+    watch::{WatchError, Watcher},
+};
+
+/// What answers no scheduler's client may be an object storage; that is asked no longer than this.
+const STORAGE_WAIT: Duration = Duration::from_secs(1);
 
 /// How to reach the scheduler.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,7 +51,53 @@ pub(super) struct CallOptions {
 impl Connection {
     pub(super) fn open(&self) -> anyhow::Result<Client> {
         let builder = Client::builder().connect_timeout(self.connect_timeout_seconds);
-        Ok(builder.connect_blocking(&self.address)?)
+        builder.connect_blocking(&self.address).map_err(|error| self.explained(error))
+    }
+
+    /// A picture of the cluster, as of now.
+    pub(super) fn picture(&self) -> anyhow::Result<View> {
+        blocking::status(&self.address, self.connect_timeout_seconds).map_err(|error| self.explained(error))
+    }
+
+    /// The same, kept up to date.
+    pub(super) fn watch(&self, topics: &[Topic]) -> anyhow::Result<Watcher> {
+        let address = self.parsed()?;
+        Watcher::connect(&address, topics, self.connect_timeout_seconds).map_err(|error| match error {
+            WatchError::Unreachable { .. } => self.unreachable(),
+            error => error.into(),
+        })
+    }
+
+    /// The address, for what talks to the scheduler without the client library.
+    pub(super) fn parsed(&self) -> anyhow::Result<Address> {
+        let parsed = self.address.parse::<Address>();
+        parsed.map_err(|error| exit::coded(exit::USAGE, format!("{:?} is no address: {error}", self.address)))
+    }
+
+    /// Nobody answered in time.
+    pub(super) fn unreachable(&self) -> anyhow::Error {
+        let (address, waited) = (self.address.clone(), self.connect_timeout_seconds);
+        self.explained(Error::Unreachable { address, waited })
+    }
+
+    /// Says what is there instead of a scheduler, where that can be found out.
+    fn explained(&self, error: Error) -> anyhow::Error {
+        match &error {
+            Error::Unreachable { .. } if self.is_object_storage() => exit::coded(
+                exit::UNREACHABLE,
+                format!(
+                    "{} is an object storage, not a scheduler; `scaler_object_storage_server` keeps large values there. \
+                     Give the address of the scheduler, which by default is one port below",
+                    self.address
+                ),
+            ),
+            _ => error.into(),
+        }
+    }
+
+    fn is_object_storage(&self) -> bool {
+        let options = ClientOptions { connect_timeout: STORAGE_WAIT, progress_timeout: STORAGE_WAIT };
+        self.parsed().is_ok_and(|address| ObjectClient::new(address, options).info().is_ok())
     }
 }
 

@@ -3,9 +3,11 @@
 //! Results go to stdout and nothing else does; what is for people goes to stderr. Servers are dispatched before clap
 //! sees anything, because their options come from the settings (`roles`).
 
+mod cancel;
 mod connect;
 mod inspect;
 mod local;
+mod logs;
 mod map;
 mod output;
 mod roles;
@@ -55,6 +57,10 @@ enum Commands {
     Map(map::MapArgs),
     /// Show scheduler, workers, clients and tasks
     Status(status::StatusArgs),
+    /// Show what guests write, with task and worker
+    Logs(logs::LogsArgs),
+    /// End tasks, whoever submitted them
+    Cancel(cancel::CancelArgs),
     /// End a scheduler and its clusters
     Shutdown(status::ShutdownArgs),
     /// Run object storage, scheduler and cluster together in the foreground
@@ -131,6 +137,8 @@ fn run(command: Commands) -> ExitCode {
         Commands::Submit(arguments) => submit::submit(&arguments),
         Commands::Map(arguments) => map::map(&arguments),
         Commands::Status(arguments) => status::status(&arguments),
+        Commands::Logs(arguments) => logs::logs(&arguments),
+        Commands::Cancel(arguments) => cancel::cancel(&arguments),
         Commands::Shutdown(arguments) => status::shutdown(&arguments),
         Commands::Up(arguments) => up::up(&arguments),
         Commands::Demo(arguments) => demo::demo(&arguments),

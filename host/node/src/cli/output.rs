@@ -25,6 +25,11 @@ pub(super) enum Output {
 #[error("the reader of the output is gone")]
 pub(super) struct ReaderGone;
 
+/// Whether the user wants colours where a terminal can show them (<https://no-color.org>).
+pub(super) fn wants_colours() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// The outcome of writing to stdout.
 pub(super) fn written(outcome: io::Result<()>) -> anyhow::Result<()> {
     match outcome {

@@ -6,7 +6,8 @@ use std::{
     process::ExitCode,
 };
 
-use scaler_client::{View, blocking};
+use scaler_client::View;
+use scaler_proto::view::FunctionView;
 
 use super::{connect::Connection, output};
 
@@ -17,6 +18,9 @@ pub(super) struct StatusArgs {
     /// As one JSON object
     #[arg(long)]
     json: bool,
+    /// Show the functions that were called, with their times
+    #[arg(long)]
+    functions: bool,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -26,9 +30,8 @@ pub(super) struct ShutdownArgs {
 }
 
 pub(super) fn status(arguments: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let Connection { address, connect_timeout_seconds } = &arguments.connection;
-    let view = blocking::status(address, *connect_timeout_seconds)?;
-    let text = if arguments.json { serde_json::to_string(&view)? + "\n" } else { picture(&view) };
+    let view = arguments.connection.picture()?;
+    let text = if arguments.json { serde_json::to_string(&view)? + "\n" } else { picture(&view, arguments.functions) };
     output::written(io::stdout().lock().write_all(text.as_bytes()))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -39,7 +42,7 @@ pub(super) fn shutdown(arguments: &ShutdownArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The view for people.
-fn picture(view: &View) -> String {
+fn picture(view: &View, with_functions: bool) -> String {
     let scheduler = &view.scheduler;
     let mut text = String::new();
     let none = || "-".to_owned();
@@ -48,10 +51,11 @@ fn picture(view: &View) -> String {
     // Writing into a `String` cannot fail.
     let _ = writeln!(
         text,
-        "scheduler  {} version {} up {} memory {}\nstorage    {}\nmonitor    {}\npolicy     {}, {}\ntasks      {}",
+        "scheduler  {} version {} up {} cpu {}% memory {}\nstorage    {}\nmonitor    {}\npolicy     {}, {}\ntasks      {}",
         scheduler.scheduler_address,
         scheduler.version,
         duration(scheduler.uptime_ms),
+        scheduler.cpu_permille / 10,
         bytes(scheduler.rss_bytes),
         scheduler.object_storage_address.clone().unwrap_or_else(none),
         scheduler.monitor_address.clone().unwrap_or_else(none),
@@ -67,6 +71,7 @@ fn picture(view: &View) -> String {
     let workers = view.workers.iter().map(|worker| {
         [
             worker.name.clone(),
+            worker.host.clone(),
             worker.state.clone(),
             if worker.capabilities.is_empty() { none() } else { worker.capabilities.clone() },
             worker.queued.to_string(),
@@ -83,6 +88,7 @@ fn picture(view: &View) -> String {
         &mut text,
         [
             "worker",
+            "cluster",
             "state",
             "capabilities",
             "queued",
@@ -110,7 +116,38 @@ fn picture(view: &View) -> String {
         });
         table(&mut text, ["client", "name", "unfinished", "undelivered", "seen"], clients);
     }
+    if with_functions {
+        functions(&mut text, &view.functions);
+    }
     text
+}
+
+fn functions(text: &mut String, functions: &[FunctionView]) {
+    let _ = writeln!(text, "\n{}", count(functions.len() as u64, "function"));
+    let rows = functions.iter().map(|function| {
+        let ran = (function.finished - function.canceled).max(1);
+        [
+            function.call.clone(),
+            function.unfinished.to_string(),
+            function.finished.to_string(),
+            function.failed.to_string(),
+            function.canceled.to_string(),
+            microseconds(function.run_us / ran),
+            microseconds(function.run_us_p99),
+            microseconds(function.start_us / ran),
+            bytes(function.peak_memory_bytes),
+        ]
+    });
+    let head = ["function", "unfinished", "finished", "failed", "canceled", "mean", "p99", "start", "peak memory"];
+    table(text, head, rows);
+}
+
+fn microseconds(us: u64) -> String {
+    match us {
+        0..=9_999 => format!("{us} us"),
+        10_000..=9_999_999 => format!("{} ms", us / 1_000),
+        _ => format!("{} s", us / 1_000_000),
+    }
 }
 
 fn table<const N: usize>(text: &mut String, head: [&str; N], rows: impl Iterator<Item = [String; N]>) {
@@ -162,7 +199,7 @@ mod tests {
             ..Default::default()
         };
         let view = View { workers: vec![worker("a", 1), worker("a-longer-name", 1000)], ..View::default() };
-        let text = picture(&view);
+        let text = picture(&view, false);
         let columns: Vec<usize> = text.lines().filter_map(|line| line.find("ready")).collect();
         assert!(columns.len() == 2 && columns[0] == columns[1], "{text}");
     }

@@ -14,7 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use scaler_proto::ids::{ClientId, TaskId};
+use scaler_proto::{
+    ids::{ClientId, TaskId},
+    message,
+};
 use scaler_sandbox::{LogLevel, LogSink, LogSource};
 
 use super::records::{self, DoneRecord, Kind, LogRecord};
@@ -141,18 +144,18 @@ impl Outgoing {
 impl LogSink for Answers {
     fn line(&self, source: LogSource, text: &str) {
         let source = match source {
-            LogSource::Stdout => "stdout",
-            LogSource::Stderr => "stderr",
-            LogSource::Guest(LogLevel::Trace) => "trace",
-            LogSource::Guest(LogLevel::Debug) => "debug",
-            LogSource::Guest(LogLevel::Info) => "info",
-            LogSource::Guest(LogLevel::Warn) => "warn",
-            LogSource::Guest(LogLevel::Error) => "error",
+            LogSource::Stdout => message::LogSource::Stdout,
+            LogSource::Stderr => message::LogSource::Stderr,
+            LogSource::Guest(LogLevel::Trace) => message::LogSource::Trace,
+            LogSource::Guest(LogLevel::Debug) => message::LogSource::Debug,
+            LogSource::Guest(LogLevel::Info) => message::LogSource::Info,
+            LogSource::Guest(LogLevel::Warn) => message::LogSource::Warn,
+            LogSource::Guest(LogLevel::Error) => message::LogSource::Error,
         };
         let number = self.number.load(Ordering::Relaxed);
         let client = ClientId(self.client.load(Ordering::Relaxed));
         let task = (number != 0).then_some(TaskId { client, number });
-        let record = LogRecord { task, source: source.to_owned(), text: text.to_owned() };
+        let record = LogRecord { task, source, text: text.to_owned() };
         let mut outgoing = self.lock();
         records::put_value(&mut outgoing.bytes, Kind::Log, &record);
         if outgoing.bytes.len() >= BYTES {

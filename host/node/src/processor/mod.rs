@@ -7,6 +7,7 @@
 
 mod answers;
 mod cache;
+mod cpu;
 pub(crate) mod page;
 pub(crate) mod records;
 mod storage;
@@ -93,6 +94,9 @@ fn serve(socket: UnixStream, page: Page, answers: Arc<Answers>) -> Result<(), Pr
         };
         buffer.extend_from_slice(&chunk[..length]);
         answers.begin_batch(count_tasks(&buffer)?);
+        if let Some(worker) = &mut worker {
+            worker.begin_batch();
+        }
         let mut used = 0;
         while let Some((kind, body, length)) = records::next(&buffer[used..])? {
             used += length;

@@ -5,7 +5,7 @@
 
 use scaler_proto::{
     ids::{ClientId, ObjectId, TaskId},
-    message::{ArgumentObject, Failure, FailureKind, Outcome, TaskStats},
+    message::{ArgumentObject, Failure, FailureKind, LogSource, Outcome, TaskStats},
     payload::Payload,
 };
 use scaler_sandbox::Grants;
@@ -150,8 +150,8 @@ pub(crate) struct Taken {
 pub(crate) struct LogRecord {
     /// The task that wrote it, `None` for the preload.
     pub(crate) task: Option<TaskId>,
-    /// `stdout`, `stderr`, or the level of a log call.
-    pub(crate) source: String,
+    /// Where it was written.
+    pub(crate) source: LogSource,
     pub(crate) text: String,
 }
 
@@ -269,6 +269,7 @@ pub(crate) fn put_done(out: &mut Vec<u8>, done: &DoneRecord) {
         out.extend_from_slice(&done.stats.run_us.to_le_bytes());
         out.extend_from_slice(&done.stats.start_us.to_le_bytes());
         out.extend_from_slice(&done.stats.peak_memory_bytes.to_le_bytes());
+        out.extend_from_slice(&done.stats.cpu_us.to_le_bytes());
         match &done.outcome {
             Outcome::Ok(Payload::Inline(bytes)) => {
                 out.push(0);
@@ -296,6 +297,7 @@ pub(crate) fn done(body: &[u8]) -> Result<DoneRecord, RecordError> {
         run_us: reader.u64()?,
         start_us: reader.u32()?,
         peak_memory_bytes: reader.u64()?,
+        cpu_us: reader.u64()?,
         ..TaskStats::default()
     };
     let outcome = match reader.u8()? {
@@ -388,7 +390,7 @@ mod tests {
             assert_eq!((kind, length), (Kind::Task, bytes.len()));
             assert_eq!(task(body).unwrap(), record);
         }
-        let stats = TaskStats { run_us: 1, start_us: 2, peak_memory_bytes: 3, ..TaskStats::default() };
+        let stats = TaskStats { run_us: 1, start_us: 2, peak_memory_bytes: 3, cpu_us: 4, ..TaskStats::default() };
         for outcome in [
             Outcome::Ok(Payload::Inline(vec![1, 2])),
             Outcome::Ok(Payload::Stored { id, length: 5 }),

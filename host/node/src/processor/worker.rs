@@ -16,6 +16,7 @@ use super::{
     ProcessorError,
     answers::Answers,
     cache::ObjectCache,
+    cpu::CpuClock,
     page::{Page, monotonic_ns},
     records::{
         self, Argument, Begin, DoneRecord, ExportRecord, Kind, PreloadRecord, ProgramRecord, Setup, SnapshotRequest,
@@ -53,6 +54,7 @@ pub(super) struct Worker {
     programs: BTreeMap<u32, Loaded>,
     exports: Vec<Option<Export>>,
     limits: Limits,
+    cpu: CpuClock,
 }
 
 impl Worker {
@@ -82,7 +84,13 @@ impl Worker {
             programs: BTreeMap::new(),
             exports: Vec::new(),
             limits,
+            cpu: CpuClock::default(),
         })
+    }
+
+    /// Records follow, after a wait.
+    pub(super) fn begin_batch(&mut self) {
+        self.cpu.begin();
     }
 
     /// Does what a record says.
@@ -199,7 +207,8 @@ impl Worker {
         let (outcome, stats) = match self.run(record) {
             Ok((report, outcome)) => {
                 let Report { start_us, run_us, peak_memory_bytes, .. } = report;
-                (outcome, TaskStats { start_us, run_us, peak_memory_bytes, ..TaskStats::default() })
+                let cpu_us = self.cpu.task(run_us);
+                (outcome, TaskStats { start_us, run_us, peak_memory_bytes, cpu_us, ..TaskStats::default() })
             }
             Err(failure) => (Outcome::Failed(failure), TaskStats::default()),
         };

@@ -49,6 +49,17 @@ impl AgentConfig {
     }
 }
 
+/// What the agent's process and machine use, as the shell measures it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Resident memory of the agent's process.
+    pub rss_bytes: u64,
+    /// CPU use of that process since the last measurement, in thousandths of one core.
+    pub cpu_permille: u32,
+    /// Memory that the machine has left.
+    pub memory_free_bytes: u64,
+}
+
 /// A task on its way to a processor.
 #[derive(Clone, Debug)]
 pub struct Handed {

@@ -2,9 +2,11 @@
 //!
 //! The scheduler picks the cluster, the agent binds late: a processor gets about a millisecond of work, the rest waits
 //! in the agent's own queue (`queue`). What a processor has in hand can be taken back exactly, as long as it has not
-//! started ([`Effect::TakeBack`]). `supervise` looks after processors, `uplink` after the connection.
+//! started ([`Effect::TakeBack`]). `supervise` looks after processors, `uplink` after the connection, `lines` bounds
+//! what guests write.
 
 mod effect;
+mod lines;
 mod queue;
 mod supervise;
 #[cfg(test)]
@@ -14,7 +16,9 @@ mod worker;
 
 use std::collections::BTreeMap;
 
-pub use effect::{AgentConfig, Effect, EndReason, Handed, InterruptCause, Note};
+pub use effect::{AgentConfig, Effect, EndReason, Handed, InterruptCause, Note, Usage};
+use lines::Lines;
+pub use lines::Verdict;
 use queue::{Place, Tasks};
 use uplink::Uplink;
 use worker::Worker;
@@ -68,7 +72,8 @@ pub struct Agent {
     is_started: bool,
     is_ended: bool,
     last_retirement: String,
-    rss_bytes: u64,
+    usage: Usage,
+    lines: Lines,
     /// When the last tick was.
     looked: Time,
     /// Effects that arose outside `tick`.
@@ -91,7 +96,8 @@ impl Agent {
             is_started: false,
             is_ended: false,
             last_retirement: String::new(),
-            rss_bytes: 0,
+            usage: Usage::default(),
+            lines: Lines::new(now, config.workers.len()),
             looked: now,
             pending: Vec::new(),
             order: Vec::new(),
@@ -171,7 +177,8 @@ impl Agent {
                 let reason = leaves.into_iter().next().map_or_else(String::new, |leave| leave.reason);
                 self.leave(now, &reason);
             }
-            // Pulses and acknowledgements are in the envelope; the rest is not for agents.
+            Message::Pulse(pulses) => pulses.into_iter().for_each(|pulse| self.uplink.pulse(now, pulse.sent)),
+            // Acknowledgements are in the envelope; the rest is not for agents.
             _ => {}
         }
     }
@@ -358,8 +365,8 @@ impl Agent {
         self.supervise(now, out);
         self.feed(out);
         self.depart(now, out);
-        let loads = if self.uplink.heartbeat_is_due(now) { Some(self.loads()) } else { None };
-        let redial_reason = self.uplink.flush(now, &self.config, self.modules.as_deref(), loads, self.rss_bytes, out);
+        let beat = if self.uplink.heartbeat_is_due(now) { Some(self.heartbeat(now)) } else { None };
+        let redial_reason = self.uplink.flush(now, &self.config, self.modules.as_deref(), beat, out);
         if let Some(reason) = redial_reason {
             self.redial(now, reason, out);
         }

@@ -1,12 +1,12 @@
 //! Processors: feeding, take-back, interrupts and kills, deaths and who is to blame for them.
 
 use super::{
-    Agent, Effect, EndReason, Handed, InterruptCause, Note, canceled, timed_out,
+    Agent, Effect, EndReason, Handed, InterruptCause, Note, Usage, canceled, timed_out,
     worker::{FAILED_STARTS_MAX, Interrupt, KillCause, Processor},
 };
 use crate::{
     ids::Time,
-    message::{Outcome, ReturnReason, Run, Running, StopReason, TaskStats, WorkerLoad},
+    message::{Heartbeat, Outcome, ReturnReason, Run, Running, StopReason, TaskStats, WorkerLoad},
 };
 
 /// `Running` is said of tasks that are older.
@@ -203,12 +203,18 @@ impl Agent {
         }
     }
 
-    /// Resident memory of the agent itself, for the next heartbeat.
-    pub fn own_usage(&mut self, rss_bytes: u64) {
-        self.rss_bytes = rss_bytes;
+    /// What the agent itself uses, for the next heartbeat.
+    pub fn own_usage(&mut self, usage: Usage) {
+        self.usage = usage;
     }
 
-    pub(super) fn loads(&self) -> Vec<WorkerLoad> {
+    pub(super) fn heartbeat(&self, now: Time) -> Heartbeat {
+        let Usage { rss_bytes, cpu_permille, memory_free_bytes } = self.usage;
+        let workers = self.loads();
+        Heartbeat { sent: now.0, workers, rss_bytes, cpu_permille, memory_free_bytes, ..Heartbeat::default() }
+    }
+
+    fn loads(&self) -> Vec<WorkerLoad> {
         let load = |worker: &super::Worker| {
             let running = u32::from(!worker.in_flight.is_empty());
             WorkerLoad {

@@ -6,8 +6,8 @@ use super::{AgentConfig, Effect, Note};
 use crate::{
     ids::{PeerId, Time},
     message::{
-        Ack, Attempt, Done, Goodbye, Heartbeat, Hello, Leaving, Message, ModuleInfo, Modules, Outcome, Ready, Returned,
-        Role, Running, VERSION, VERSION_MIN, Welcome, WorkerLoad,
+        Ack, Attempt, Done, Goodbye, Heartbeat, Hello, Leaving, LogLine, Message, ModuleInfo, Modules, Outcome, Ready,
+        Returned, Role, Running, VERSION, VERSION_MIN, Welcome,
     },
     payload::Payload,
     session::{Packet, Receipt, Session},
@@ -44,6 +44,10 @@ pub(super) struct Uplink {
     pub(super) dones: Vec<Done>,
     pub(super) returned: Vec<Returned>,
     pub(super) running: Vec<Running>,
+    /// What guests wrote; bounded by whoever adds to it.
+    pub(super) lines: Vec<LogLine>,
+    /// Half of the last round trip of a heartbeat.
+    lag_us: u32,
     /// Sent, with the number of the message that carried them.
     unacked: VecDeque<(u64, Vec<Done>)>,
 }
@@ -61,6 +65,8 @@ impl Uplink {
             dones: Vec::new(),
             returned: Vec::new(),
             running: Vec::new(),
+            lines: Vec::new(),
+            lag_us: 0,
             unacked: VecDeque::new(),
         }
     }
@@ -182,12 +188,18 @@ impl Uplink {
         self.dones.clear();
         self.returned.clear();
         self.running.clear();
+        self.lines.clear();
         self.unacked.clear();
     }
 
     /// An outcome that is not wanted.
     pub(super) fn discard(&mut self, attempt: Attempt) {
         self.dones.retain(|done| (done.task, done.attempt) != (attempt.task, attempt.attempt));
+    }
+
+    /// A heartbeat of ours was answered.
+    pub(super) fn pulse(&mut self, now: Time, sent: u64) {
+        self.lag_us = u32::try_from(now.since(Time(sent)) / 2_000).unwrap_or(u32::MAX);
     }
 
     pub(super) fn heartbeat_now(&mut self, now: Time) {
@@ -218,8 +230,7 @@ impl Uplink {
         now: Time,
         config: &AgentConfig,
         modules: Option<&[ModuleInfo]>,
-        loads: Option<Vec<WorkerLoad>>,
-        rss_bytes: u64,
+        beat: Option<Heartbeat>,
         out: &mut Vec<Effect>,
     ) -> Option<&'static str> {
         let connection = self.connection.as_ref()?;
@@ -245,6 +256,12 @@ impl Uplink {
             }
             self.modules_changed = false;
         }
+        // Before the outcomes, so that a client has the lines of a task before its result.
+        if !self.lines.is_empty() {
+            for batch in batches(std::mem::take(&mut self.lines), |line| line.text.len() as u64) {
+                self.send(Message::LogLines(batch), out);
+            }
+        }
         if !self.running.is_empty() {
             for batch in batches(std::mem::take(&mut self.running), |_| 0) {
                 self.send(Message::Running(batch), out);
@@ -261,19 +278,9 @@ impl Uplink {
                 self.send(Message::Returned(batch), out);
             }
         }
-        if let Some(workers) = loads {
+        if let Some(beat) = beat {
             self.next_heartbeat = now.plus_ms(config.heartbeat_interval_ms.max(1));
-            self.send(
-                Message::Heartbeat(vec![Heartbeat {
-                    cpu_permille: 0,
-                    memory_free_bytes: 0,
-                    lag_us: 0,
-                    sent: now.0,
-                    workers,
-                    rss_bytes,
-                }]),
-                out,
-            );
+            self.send(Message::Heartbeat(vec![Heartbeat { sent: now.0, lag_us: self.lag_us, ..beat }]), out);
         }
         self.acknowledge(now, out);
         None
@@ -308,7 +315,8 @@ impl Uplink {
         if !connection.is_welcome {
             return [self.retry_at, Some(silence)].into_iter().flatten().min();
         }
-        let has_something = !self.is_flushed() || !self.running.is_empty() || self.modules_changed;
+        let has_something =
+            !self.is_flushed() || !self.running.is_empty() || !self.lines.is_empty() || self.modules_changed;
         let now_due = has_something.then_some(Time(0));
         [now_due, connection.ack_due, Some(self.next_heartbeat), Some(silence)].into_iter().flatten().min()
     }

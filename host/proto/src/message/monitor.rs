@@ -51,6 +51,9 @@ pub struct Update {
     /// A [`Changes`](crate::view::Changes) as MessagePack with names; made once for all watchers that are equally far.
     #[serde(with = "serde_bytes")]
     pub changes: Vec<u8>,
+    /// It did not all fit: another update that belongs to this one follows as soon as this one is acknowledged.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub more: bool,
 }
 
 /// See [`Message::CancelTask`](super::Message::CancelTask).
@@ -92,6 +95,22 @@ pub enum LogSource {
     Warn,
     /// See `Trace`.
     Error,
+}
+
+impl LogSource {
+    /// The name that views and commands show.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// One line that a guest wrote; filtered and cut by the processor.

@@ -5,6 +5,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 use crate::{
@@ -13,7 +14,10 @@ use crate::{
     message::Identity,
 };
 
-use super::tasks::TaskKey;
+use super::{
+    tasks::TaskKey,
+    view::{NAME_BYTES, clip},
+};
 
 /// A class's place in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +50,8 @@ pub(super) struct Fit {
 #[derive(Debug)]
 pub(super) struct Class {
     pub(super) needs: Needs,
+    /// The tags as people write them, if there are any.
+    pub(super) label: Option<Arc<str>>,
     pub(super) waiting: BTreeMap<Place, TaskKey>,
     /// Where its tasks may run; `None` when that must be found out anew.
     pub(super) fits: Option<Vec<Fit>>,
@@ -79,7 +85,15 @@ impl Classes {
             self.purge();
         }
         self.idle += 1;
-        let class = Class { needs: needs.clone(), waiting: BTreeMap::new(), fits: None, orphaned: None, tasks: 0 };
+        let tags = &needs.capabilities;
+        let class = Class {
+            needs: needs.clone(),
+            label: (!tags.is_empty()).then(|| clip(&tags.to_string(), NAME_BYTES).into()),
+            waiting: BTreeMap::new(),
+            fits: None,
+            orphaned: None,
+            tasks: 0,
+        };
         let key = if let Some(key) = self.free.pop() {
             self.slots[key.0 as usize] = Some(class);
             key

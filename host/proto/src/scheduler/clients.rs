@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::{
     ids::{ClientId, FunctionId, ObjectId, PeerId, TaskId, Time},
     message::{
-        ArgumentObject, Cancel, Credit, Failure, FailureKind, INLINE_MAX, Message, ModuleInfo, Outcome, PutObject,
+        ArgumentObject, Credit, Failure, FailureKind, INLINE_MAX, Message, ModuleInfo, Outcome, PutObject,
         Release, Shutdown, ShutdownReply, StopReason, Submit, TaskResult, TaskStats,
     },
     payload::Payload,
@@ -15,6 +15,8 @@ use crate::{
 use super::{
     Effect, Note, Record, Scheduler, SchedulerConfig,
     classes::{ClassKey, Needs},
+    monitor::{Ended, Ran},
+    output::Output,
     peers::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX},
     registrations::Registration,
     seeded::Fault,
@@ -75,6 +77,8 @@ pub(super) struct Client {
     pub(super) objects: BTreeMap<ObjectId, PutObject>,
     /// Its results name the worker.
     pub(super) profiling: bool,
+    /// What its tasks write, if it wants that.
+    pub(super) output: Option<Output>,
     pub(super) modules: Vec<ModuleInfo>,
     pub(super) registrations: BTreeMap<u64, Registration>,
 }
@@ -94,6 +98,7 @@ impl Client {
             stored: BTreeSet::new(),
             objects: BTreeMap::new(),
             profiling: false,
+            output: None,
             modules: Vec::new(),
             registrations: BTreeMap::new(),
         }
@@ -104,8 +109,9 @@ impl Client {
         self.stored.len() as u64
     }
 
-    pub(super) fn has_unsent(&self) -> bool {
-        self.unsent < self.kept.len()
+    /// Results or lines are to be sent to it.
+    pub(super) fn has_something(&self) -> bool {
+        self.unsent < self.kept.len() || self.output.as_ref().is_some_and(Output::is_due)
     }
 
     pub(super) fn undelivered(&self) -> u64 {
@@ -166,6 +172,11 @@ impl Client {
         })
     }
 
+    /// Whether a task of it has ended, but not been delivered.
+    pub(super) fn has_ended(&self, number: u64) -> bool {
+        matches!(self.numbers.get(&number), Some(Place::Ended))
+    }
+
     fn is_over_credit(&self, config: &SchedulerConfig) -> bool {
         // Twice the window: an honest client that counts a little differently is not worth a broken connection.
         self.numbers.len() as u64 >= 2 * config.client_window_tasks
@@ -179,11 +190,13 @@ pub(super) struct Ending {
     pub(super) event: Event,
     pub(super) outcome: Outcome,
     pub(super) stats: TaskStats,
+    /// Where it ran, if it did.
+    pub(super) ran: Option<Ran>,
 }
 
 impl Ending {
     pub(super) fn failed(event: Event, kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { event, outcome: failure(kind, message), stats: TaskStats::default() }
+        Self { event, outcome: failure(kind, message), stats: TaskStats::default(), ran: None }
     }
 }
 
@@ -301,6 +314,12 @@ impl Scheduler {
             }));
         }
         let Some(client) = self.clients.get_mut(&id) else { return };
+        let Some(function) = self.functions.get_mut(submit.function) else { return };
+        let slot = match function.slot {
+            Some(slot) => slot,
+            None => *function.slot.insert(self.monitor.slot(function.call())),
+        };
+        self.monitor.accepted(slot);
         self.accepted += 1;
         client.used.tasks += 1;
         client.used.bytes += submit.arguments.inline_length();
@@ -310,6 +329,7 @@ impl Scheduler {
         let key = self.tasks.insert(Task {
             id: TaskId { client: id, number },
             function: submit.function,
+            slot,
             class,
             sequence: self.accepted,
             priority: submit.priority,
@@ -327,6 +347,7 @@ impl Scheduler {
             reserved: 0,
             accepted: now,
             dispatched: now,
+            canceled_by: None,
         });
         client.numbers.insert(number, Place::Live(key));
         self.classes.join(class);
@@ -368,16 +389,23 @@ impl Scheduler {
     }
 
     /// Ends a task: it leaves wherever it was, and its client gets the result.
-    pub(super) fn finish(&mut self, now: Time, key: TaskKey, ending: Ending, out: &mut Vec<Effect>) {
+    pub(super) fn finish(&mut self, now: Time, key: TaskKey, mut ending: Ending, out: &mut Vec<Effect>) {
         if self.tasks.get(key).is_none_or(|task| task.state.after(ending.event).is_err()) {
             return;
         }
         self.detach(key);
         let Some(task) = self.retire(key, ending.event) else { return };
+        if ending.event == Event::ConfirmCancel
+            && let Some(by) = &task.canceled_by
+        {
+            let when = if task.attempt == 0 { ", before it ran" } else { "" };
+            ending.outcome = failure(FailureKind::Canceled, format!("canceled by {by}{when}"));
+        }
         let mut stats = ending.stats;
         stats.attempt = stats.attempt.max(task.attempt);
         let until = if task.attempt == 0 { now } else { task.dispatched };
         stats.queued_us = until.since(task.accepted) / 1_000;
+        self.note_end(now, &task, &stats, &ending.outcome, ending.ran);
         let result = TaskResult { number: task.id.number, outcome: ending.outcome, stats };
         if self.config.journal && !self.seeded.is(Fault::FinishUnwritten) {
             out.push(Effect::Persist(Record::Finished { task: task.id, result: Box::new(result.clone()) }));
@@ -386,6 +414,18 @@ impl Scheduler {
             client.numbers.insert(task.id.number, Place::Ended);
         }
         self.keep(task.id.client, result);
+    }
+
+    /// Lets watchers know of the end of a task.
+    fn note_end(&mut self, now: Time, task: &Task, stats: &TaskStats, outcome: &Outcome, ran: Option<Ran>) {
+        let failure = match outcome {
+            Outcome::Ok(_) => None,
+            Outcome::Failed(failure) => Some(failure),
+        };
+        let mut ended = Ended::new((now, task.id), task.slot, task.state, stats, failure);
+        ended.ran = ran;
+        ended.capabilities = self.classes.get(task.class).and_then(|class| class.label.clone());
+        self.monitor.ended(ended, stats);
     }
 
     /// Takes a task that is nowhere any more out of the books.
@@ -427,22 +467,15 @@ impl Scheduler {
                 out.push(Effect::Persist(Record::Delivered { task }));
             }
         }
+        if client.output.as_mut().is_some_and(|output| output.acknowledged(acknowledged))
+            && let Some(peer) = client.peer
+        {
+            self.peers.gather(peer);
+        }
         if let Some(peer) = client.peer
             && let Some(credit) = client.news(&self.config)
         {
             self.peers.send(peer, Message::Credit(vec![credit]));
-        }
-    }
-
-    pub(super) fn cancel(&mut self, now: Time, id: ClientId, cancels: Vec<Cancel>, out: &mut Vec<Effect>) {
-        for cancel in cancels {
-            let Some(key) = self.live(TaskId { client: id, number: cancel.number }) else { continue };
-            if self.tasks.step(key, Event::Cancel).is_ok() {
-                self.stop_attempt(key, StopReason::Cancel);
-            } else if self.tasks.get(key).is_some_and(|task| task.state == State::Waiting) {
-                let ending = Ending::failed(Event::ConfirmCancel, FailureKind::Canceled, "canceled before it ran");
-                self.finish(now, key, ending, out);
-            }
         }
     }
 
@@ -471,7 +504,7 @@ impl Scheduler {
     }
 
     /// A client left or (then its tasks abort) was silent for too long: its tasks end, its objects go.
-    pub(super) fn forget_client(&mut self, id: ClientId, event: Event, out: &mut Vec<Effect>) {
+    pub(super) fn forget_client(&mut self, now: Time, id: ClientId, event: Event, out: &mut Vec<Effect>) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let (name, unfinished) = (client.name.clone(), client.unfinished);
         out.push(Effect::Note(Note::ClientLeft { client: id, name, silent: event == Event::Abort, unfinished }));
@@ -482,7 +515,10 @@ impl Scheduler {
                 self.stop_attempt(key, StopReason::Discard);
             }
             self.detach(key);
-            self.retire(key, event);
+            if let Some(task) = self.retire(key, event) {
+                let ending = Ending::failed(event, FailureKind::Aborted, "its client is gone");
+                self.note_end(now, &task, &ending.stats, &ending.outcome, None);
+            }
         }
         let Some(client) = self.clients.remove(&id) else { return };
         self.buffered -= client.kept.iter().map(|kept| kept.bytes).sum::<u64>();

@@ -1,6 +1,9 @@
 //! Clusters: what they offer, the attempts they hold, what they report, and their loss.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     capability::Capabilities,
@@ -18,8 +21,10 @@ use super::{
     Effect, Loss, Note, Scheduler,
     classes::{ClassKey, Fit, Needs},
     clients::{Ending, payload_of},
+    monitor::Ran,
     seeded::Fault,
     tasks::TaskKey,
+    view::{NAME_BYTES, clip},
 };
 
 /// A cluster is lost after so much silence, or after two of its heartbeat intervals if these are longer.
@@ -33,8 +38,20 @@ const RUNNING_NS: u64 = 100_000_000;
 
 #[derive(Debug)]
 pub(super) struct Worker {
+    /// Its name as views show it.
+    pub(super) name: Arc<str>,
     pub(super) info: WorkerInfo,
     pub(super) load: WorkerLoad,
+}
+
+/// What an agent uses, beside its processors.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AgentLoad {
+    pub(super) cpu_permille: u32,
+    pub(super) rss_bytes: u64,
+    /// Memory that its machine has left.
+    pub(super) memory_free_bytes: u64,
+    pub(super) lag_us: u32,
 }
 
 #[derive(Debug)]
@@ -63,6 +80,10 @@ pub(super) struct Cluster {
     pub(super) depth: u64,
     /// Tasks it may have in hand.
     pub(super) credit: u64,
+    /// What its agent uses, as of its last report.
+    pub(super) agent: AgentLoad,
+    /// Raised whenever its workers may look different.
+    pub(super) revision: u64,
 }
 
 impl Cluster {
@@ -84,6 +105,8 @@ impl Cluster {
             ended: 0,
             depth: 0,
             credit: 0,
+            agent: AgentLoad::default(),
+            revision: 0,
         }
     }
 
@@ -169,7 +192,11 @@ impl Scheduler {
         cluster.ready = hello.ready;
         cluster.leaving = false;
         cluster.defined.clear();
-        let fresh = |info| Worker { info, load: WorkerLoad::default() };
+        let fresh = |info: WorkerInfo| {
+            let name = clip(&info.name, NAME_BYTES).into();
+            Worker { name, info, load: WorkerLoad::default() }
+        };
+        cluster.revision += 1;
         cluster.workers = hello.workers.into_iter().map(fresh).collect();
         cluster.weigh();
         if same_epoch {
@@ -304,6 +331,13 @@ impl Scheduler {
     pub(super) fn cluster_heartbeat(&mut self, now: Time, id: AgentId, heartbeat: Heartbeat) {
         let Some(cluster) = self.clusters.get_mut(&id) else { return };
         let before = cluster.workers_alive();
+        cluster.revision += 1;
+        cluster.agent = AgentLoad {
+            cpu_permille: heartbeat.cpu_permille,
+            rss_bytes: heartbeat.rss_bytes,
+            memory_free_bytes: heartbeat.memory_free_bytes,
+            lag_us: heartbeat.lag_us,
+        };
         for (worker, load) in cluster.workers.iter_mut().zip(heartbeat.workers) {
             worker.load = load;
         }
@@ -334,7 +368,12 @@ impl Scheduler {
     fn done_one(&mut self, now: Time, id: AgentId, done: Done, out: &mut Vec<Effect>) {
         let Done { task: name, attempt, outcome, mut stats } = done;
         stats.attempt = attempt;
+        let mut ran = None;
         if let Some(cluster) = self.clusters.get_mut(&id) {
+            if stats.run_us > 0 || stats.start_us > 0 {
+                let worker = cluster.workers.get(usize::from(stats.worker));
+                ran = worker.map(|worker| Ran { cluster: id, worker: Arc::clone(&worker.name) });
+            }
             cluster.ended += 1;
             cluster.sample(stats.run_us.saturating_mul(1_000));
             if self.clients.get(&name.client).is_some_and(|client| client.profiling)
@@ -383,7 +422,7 @@ impl Scheduler {
         if let Some(function) = self.tasks.get(key).map(|task| task.function) {
             self.functions.sample_result(function, length);
         }
-        self.finish(now, key, Ending { event: event_of(&outcome), outcome, stats }, out);
+        self.finish(now, key, Ending { event: event_of(&outcome), outcome, stats, ran }, out);
     }
 
     /// Whether a failure is tried again because the client asked for that. One of an attempt that is not the current

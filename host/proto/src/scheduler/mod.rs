@@ -1,17 +1,20 @@
 //! The scheduler: who is connected, what waits, where it runs, who gets the result.
 //!
-//! The map: `peers` (connections, batches), `clients` (submissions, results until they are delivered), `clusters` (what
-//! they offer, hold and report), `classes` (waiting tasks by need), `assignment` (placement and balancing),
-//! `registrations` (what names mean), `tasks` (the slab), `objects`, `view`, `note` (for the log). States are in [`crate::task`],
-//! choices in [`crate::policy`]. Handlers change state and note what is due; [`Scheduler::tick`] places, expires and
-//! sends.
+//! The map: `peers` (connections, batches), `clients` (submissions, results until they are delivered), `cancels`,
+//! `output` (what tasks write, for their clients), `clusters` (what they offer, hold and report), `classes` (waiting
+//! tasks by need), `assignment` (placement and balancing), `registrations` (what names mean), `tasks` (the slab),
+//! `objects`, `view`, `monitor` (who watches), `note` (for the log). States are in [`crate::task`], choices in [`crate::policy`].
+//! Handlers change state and note what is due; [`Scheduler::tick`] places, expires and sends.
 
 mod assignment;
+mod cancels;
 mod classes;
 mod clients;
 mod clusters;
+mod monitor;
 mod note;
 mod objects;
+mod output;
 mod peers;
 mod registrations;
 mod seeded;
@@ -21,6 +24,7 @@ mod tests;
 mod view;
 
 pub use note::{Loss, Note};
+pub use view::Usage;
 #[cfg(test)]
 pub(crate) use seeded::Fault;
 
@@ -41,6 +45,8 @@ use self::{
     classes::Classes,
     clients::{Client, Ending},
     clusters::Cluster,
+    monitor::Monitor,
+    output::Output,
     peers::{Door, GREETING_MS, Peers, Standing},
     registrations::{Functions, HOLD_MS, Name},
     seeded::Seeded,
@@ -215,7 +221,8 @@ pub struct Scheduler {
     /// When something may expire; may be early, is never late.
     alarm: Option<Time>,
     stopping: Option<Stopping>,
-    rss_bytes: u64,
+    usage: Usage,
+    monitor: Monitor,
     seeded: Seeded,
 }
 
@@ -242,7 +249,8 @@ impl Scheduler {
             resolve_again: false,
             alarm: None,
             stopping: None,
-            rss_bytes: 0,
+            usage: Usage::default(),
+            monitor: Monitor::new(now),
             seeded: Seeded::default(),
         }
     }
@@ -274,6 +282,9 @@ impl Scheduler {
         *self.peers.received.entry(message.kind()).or_default() += 1;
         let owed = !matches!(message, Message::Ack(_));
         let Some(standing) = self.receive(now, peer, (epoch, sequence, ack), owed, out) else { return };
+        if owed && !matches!(message, Message::Heartbeat(_) | Message::Query(_)) {
+            self.monitor.news();
+        }
         match (standing, message) {
             (_, Message::Ack(_)) => {}
             (Standing::Greeting, Message::Hello(hellos)) => {
@@ -288,7 +299,11 @@ impl Scheduler {
             (Standing::Client(id), message) => self.client_says(now, peer, id, message, out),
             (Standing::Agent(id), message) => self.agent_says(now, peer, id, message, out),
             (Standing::Monitor, Message::Heartbeat(beats)) => self.pulse(peer, beats.iter().map(|beat| beat.sent)),
-            (Standing::Monitor, Message::Goodbye(_)) => self.peers.close(peer),
+            (Standing::Monitor, Message::Watch(watches)) => self.watch(peer, watches),
+            (Standing::Monitor, Message::Goodbye(_)) => {
+                self.monitor.forget(peer);
+                self.peers.close(peer);
+            }
             (Standing::Monitor, message) => self.illegal(peer, &message, "a watcher"),
         }
     }
@@ -349,8 +364,10 @@ impl Scheduler {
         if owed {
             self.peers.owe(now, id);
         }
-        if let Standing::Client(client) = standing {
-            self.settle(client, acknowledged, out);
+        match standing {
+            Standing::Client(client) => self.settle(client, acknowledged, out),
+            Standing::Monitor => self.watched(now, id, acknowledged),
+            _ => {}
         }
         Some(standing)
     }
@@ -417,6 +434,10 @@ impl Scheduler {
         client.last_heard = now;
         client.profiling = hello.profiling;
         client.send_again();
+        match &mut client.output {
+            Some(output) if hello.stream_output => output.reconnected(),
+            output => *output = hello.stream_output.then(Output::default),
+        }
         let credit = client.credit(&self.config);
         client.tell(credit);
         welcome.credit = credit;
@@ -428,6 +449,7 @@ impl Scheduler {
         match message {
             Message::Submit(submits) => self.submit(now, id, submits, out),
             Message::Cancel(cancels) => self.cancel(now, id, cancels, out),
+            Message::CancelTask(orders) => self.cancel_tasks(now, (id, peer), orders, out),
             Message::Release(releases) => self.release(id, releases),
             Message::PutObject(puts) => self.put_objects(id, peer, puts),
             Message::Register(registers) => self.register(now, id, peer, registers),
@@ -436,7 +458,7 @@ impl Scheduler {
             Message::Heartbeat(beats) => self.pulse(peer, beats.iter().map(|beat| beat.sent)),
             Message::Shutdown(shutdowns) => self.shutdown(now, peer, shutdowns, out),
             Message::Goodbye(_) => {
-                self.forget_client(id, Event::ConfirmCancel, out);
+                self.forget_client(now, id, Event::ConfirmCancel, out);
                 self.peers.close(peer);
             }
             message => self.illegal(peer, &message, "a client"),
@@ -448,6 +470,7 @@ impl Scheduler {
             Message::Done(dones) => self.done(now, id, dones, out),
             Message::Returned(returns) => self.returned(now, id, returns, out),
             Message::Running(reports) => self.running(id, reports),
+            Message::LogLines(lines) => self.log_lines(now, id, lines),
             Message::Heartbeat(beats) => {
                 self.pulse(peer, beats.iter().map(|beat| beat.sent));
                 beats.into_iter().for_each(|beat| self.cluster_heartbeat(now, id, beat));
@@ -493,6 +516,8 @@ impl Scheduler {
             Standing::Agent(agent) => self.lose_cluster(now, agent, loss, out),
             standing => self.leave_client(standing, id),
         }
+        self.monitor.forget(id);
+        self.monitor.news();
         self.distrust(now, id, false);
     }
 
@@ -525,6 +550,7 @@ impl Scheduler {
         self.resolve_all(now);
         self.schedule(now);
         self.balance(now);
+        self.observe(now);
         self.flush(now, out);
         self.flush_deletions(out);
         self.end(now, out);
@@ -535,7 +561,8 @@ impl Scheduler {
     pub fn next_deadline(&self) -> Option<Time> {
         let balance = self.balances().then_some(self.balance.next);
         let stop = self.stopping.as_ref().filter(|stopping| !stopping.ended).map(|stopping| stopping.deadline);
-        [self.alarm, balance, stop, self.peers.next_debt()].into_iter().flatten().min()
+        let others = [balance, stop, self.peers.next_debt(), self.monitor.next_deadline()];
+        others.into_iter().chain([self.alarm]).flatten().min()
     }
 
     /// When a client or cluster was last heard.
@@ -588,7 +615,7 @@ impl Scheduler {
         }
         for (id, peer) in silent_clients {
             peer.into_iter().for_each(|peer| self.distrust(now, peer, false));
-            self.forget_client(id, Event::Abort, out);
+            self.forget_client(now, id, Event::Abort, out);
         }
         for (id, peer) in silent_clusters {
             self.lose_cluster(now, id, Loss::Silent, out);
@@ -643,9 +670,9 @@ impl Scheduler {
         self.config.object_storage_address = address;
     }
 
-    /// Resident memory of the process, for views.
-    pub fn set_rss_bytes(&mut self, bytes: u64) {
-        self.rss_bytes = bytes;
+    /// What the process uses, for views.
+    pub fn set_usage(&mut self, usage: Usage) {
+        self.usage = usage;
     }
 
     /// The clients whose objects must be kept.

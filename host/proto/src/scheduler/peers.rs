@@ -126,6 +126,14 @@ impl Peers {
         }
     }
 
+    /// The same, and the number that the message will have.
+    pub(super) fn send_counted(&mut self, id: PeerId, message: Message) -> Option<u64> {
+        let peer = self.gather(id)?;
+        peer.outbox.push(message);
+        peer.outbox_bytes = 0;
+        Some(peer.session.last_sent() + peer.outbox.len() as u64)
+    }
+
     pub(super) fn send_run(&mut self, id: PeerId, run: Run) {
         let Some(peer) = self.gather(id) else { return };
         let bytes = run.arguments.inline_length();
@@ -235,7 +243,7 @@ impl Scheduler {
                 Standing::Client(client) => self.clients.get_mut(&client),
                 _ => None,
             };
-            if messages.is_empty() && peer.owes && results.as_ref().is_none_or(|client| !client.has_unsent()) {
+            if messages.is_empty() && peer.owes && results.as_ref().is_none_or(|client| !client.has_something()) {
                 messages.push(Message::Ack(vec![Ack {}]));
             }
             peer.owes = false;
@@ -248,6 +256,10 @@ impl Scheduler {
                 out.push(Effect::Send(id, stamp(&mut peer.session, message)));
             }
             if let Some(client) = results {
+                let lines = client.output.as_mut().and_then(|output| output.take(peer.session.last_sent() + 1));
+                if let Some(lines) = lines {
+                    out.push(Effect::Send(id, stamp(&mut peer.session, Message::TaskLog(lines))));
+                }
                 while let Some(batch) = client.next_batch(peer.session.last_sent() + 1) {
                     out.push(Effect::Send(id, stamp(&mut peer.session, Message::TaskResult(batch))));
                 }

@@ -13,7 +13,11 @@ use crate::{
     resolve::{self, ResolveError},
 };
 
-use super::Scheduler;
+use super::{
+    Scheduler,
+    monitor::Slot,
+    view::{NAME_BYTES, clip},
+};
 
 /// While clusters disagree about a module, the former identity holds for so long.
 pub(super) const HOLD_MS: u64 = 5_000;
@@ -32,12 +36,19 @@ pub(super) struct Function {
     pub(super) owner: Option<ClientId>,
     /// Running mean of its results' lengths.
     pub(super) mean_result_bytes: u64,
+    /// Its place in the totals, once it was called.
+    pub(super) slot: Option<Slot>,
 }
 
 impl Function {
     /// What a cluster must have announced to run it.
     pub(super) fn needed_module(&self) -> Option<Identity> {
         self.owner.is_none().then(|| self.identity.clone())
+    }
+
+    /// As people write it.
+    pub(super) fn call(&self) -> String {
+        clip(&resolve::target_in(&self.path, &self.info), NAME_BYTES).to_owned()
     }
 
     pub(super) fn define(&self, function: FunctionId) -> Define {
@@ -66,6 +77,10 @@ impl Functions {
         self.all.get(&id)
     }
 
+    pub(super) fn get_mut(&mut self, id: FunctionId) -> Option<&mut Function> {
+        self.all.get_mut(&id)
+    }
+
     fn number(&mut self, owner: Option<ClientId>, path: &str, identity: &Identity, info: &FunctionInfo) -> FunctionId {
         let name = (owner, path.to_owned(), identity.clone(), info.interface.clone(), info.name.clone());
         if let Some(id) = self.index.get(&name) {
@@ -74,7 +89,7 @@ impl Functions {
         self.last += 1;
         let id = FunctionId(self.last);
         let (path, identity, info) = (path.to_owned(), identity.clone(), info.clone());
-        self.all.insert(id, Function { path, identity, info, owner, mean_result_bytes: 0 });
+        self.all.insert(id, Function { path, identity, info, owner, mean_result_bytes: 0, slot: None });
         self.index.insert(name, id);
         id
     }

@@ -7,7 +7,7 @@ use crate::{
     task::{Event, IllegalMove, State},
 };
 
-use super::classes::ClassKey;
+use super::{classes::ClassKey, monitor::Slot};
 
 /// A task's place in the slab. Used again after the task is gone, so it is never kept anywhere once the task has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +18,8 @@ pub(super) struct TaskKey(u32);
 pub(super) struct Task {
     pub(super) id: TaskId,
     pub(super) function: FunctionId,
+    /// The function's place in the totals.
+    pub(super) slot: Slot,
     pub(super) class: ClassKey,
     /// Order of acceptance over all clients; the place in the queue at equal priority, also after it came back.
     pub(super) sequence: u64,
@@ -44,6 +46,8 @@ pub(super) struct Task {
     pub(super) reserved: u32,
     pub(super) accepted: Time,
     pub(super) dispatched: Time,
+    /// Who else than its client canceled it.
+    pub(super) canceled_by: Option<Box<str>>,
 }
 
 /// The slab.
@@ -98,6 +102,12 @@ impl Tasks {
     /// Tasks in that state; terminal ones since the start.
     pub(super) fn total(&self, state: State) -> u64 {
         self.totals[state as usize]
+    }
+
+    /// Tasks that ended since the start, and those of them that failed or were given up.
+    pub(super) fn ended(&self) -> (u64, u64) {
+        let failed = self.total(State::Failed) + self.total(State::Aborted);
+        (failed + self.total(State::Succeeded) + self.total(State::Canceled), failed)
     }
 
     /// Tasks that clusters have.

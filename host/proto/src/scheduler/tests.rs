@@ -1,8 +1,10 @@
 //! The scheduler driven by messages: what comes out, and that nothing else does.
 
 mod departures;
+mod monitor;
 mod names;
 mod objects;
+mod orders;
 mod sessions;
 
 use super::*;

@@ -1,7 +1,7 @@
 //! The bounded picture of the cluster that `status`, the UI and the tests read.
 
 use crate::{
-    ids::{AgentId, Time},
+    ids::{AgentId, ClientId, Time},
     message::Kind,
     task::State,
     view::{ClientView, ParkedView, SchedulerView, View, WorkerView},
@@ -9,12 +9,33 @@ use crate::{
 
 use super::{
     AllocatePolicy, Scheduler,
+    clients::Client,
     clusters::{Cluster, Worker},
     registrations::RegistrationState,
 };
 
 /// Entries of each list; the totals count everything.
-const ENTRIES_MAX: usize = 2_048;
+pub(super) const ENTRIES_MAX: usize = 2_048;
+/// Parked registrations that are listed.
+const PARKED_MAX: usize = 256;
+/// Longest name that is shown; those of peers may have any length.
+pub(super) const NAME_BYTES: usize = 200;
+
+/// What the scheduler's process and machine use, as its shell measures it, for views.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Resident memory of the process.
+    pub rss_bytes: u64,
+    /// CPU use of the process over the last second, in thousandths of one core.
+    pub cpu_permille: u32,
+    /// Memory that the machine has left.
+    pub memory_free_bytes: u64,
+}
+
+/// A text, cut if it is longer than that.
+pub(super) fn clip(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
 
 impl Scheduler {
     /// A bounded picture of the cluster.
@@ -24,30 +45,45 @@ impl Scheduler {
         for (id, cluster) in &self.clusters {
             workers.extend(self.workers(now, *id, cluster).take(ENTRIES_MAX - workers.len()));
         }
-        let clients = self.clients.iter().take(ENTRIES_MAX).map(|(id, client)| ClientView {
-            id: id.to_string(),
-            name: client.name.clone(),
-            unfinished: client.unfinished,
-            undelivered: client.undelivered(),
-            last_seen_ms: now.since(self.heard(client.peer, client.last_heard)) / 1_000_000,
-        });
+        let clients = self.clients.iter().take(ENTRIES_MAX).map(|(id, client)| self.client_view(now, *id, client));
+        View { workers, clients: clients.collect(), functions: self.monitor.functions(), ..self.head(now) }
+    }
+
+    /// The same with the last tasks, seconds and lines, as watchers see it who asked for everything.
+    #[must_use]
+    pub fn view_in_full(&self, now: Time) -> View {
+        let (recent, history) = (self.monitor.recent(self.started), self.monitor.history());
+        View { recent, history, logs: self.monitor.logs(), ..self.view(now) }
+    }
+
+    /// What is told whole every time: the scheduler, totals, registrations that wait.
+    pub(super) fn head(&self, now: Time) -> View {
         let mut tasks: std::collections::BTreeMap<_, _> =
             State::ALL.into_iter().map(|state| (state.name().to_owned(), self.tasks.total(state))).collect();
         tasks.insert("rejected".to_owned(), self.rejected);
         let registrations = self.clients.values().flat_map(|client| client.registrations.values());
         let parked = registrations.filter_map(|registration| match registration.state {
             RegistrationState::Parked { held } => {
-                Some(ParkedView { call: format!("{}:{}", registration.module, registration.function), held })
+                let call = format!("{}:{}", registration.module, registration.function);
+                Some(ParkedView { call: clip(&call, NAME_BYTES).to_owned(), held })
             }
             _ => None,
         });
         View {
             scheduler: self.scheduler_view(now),
-            workers,
-            clients: clients.collect(),
             tasks,
-            parked: parked.take(ENTRIES_MAX).collect(),
+            parked: parked.take(PARKED_MAX).collect(),
             ..View::default()
+        }
+    }
+
+    pub(super) fn client_view(&self, now: Time, id: ClientId, client: &Client) -> ClientView {
+        ClientView {
+            id: id.to_string(),
+            name: clip(&client.name, NAME_BYTES).to_owned(),
+            unfinished: client.unfinished,
+            undelivered: client.undelivered(),
+            last_seen_ms: now.since(self.heard(client.peer, client.last_heard)) / 1_000_000,
         }
     }
 
@@ -68,25 +104,32 @@ impl Scheduler {
                 AllocatePolicy::Even => "even".to_owned(),
                 AllocatePolicy::Capability => "capability".to_owned(),
             },
-            rss_bytes: self.rss_bytes,
+            rss_bytes: self.usage.rss_bytes,
+            cpu_permille: self.usage.cpu_permille,
+            memory_free_bytes: self.usage.memory_free_bytes,
             clusters: connected().count() as u64,
             clusters_starting: connected().filter(|cluster| !cluster.is_ready()).count() as u64,
             received: by_name(&self.peers.received),
             sent: by_name(&self.peers.sent),
             result_buffer_bytes: self.buffered,
             objects: self.object_count(),
-            ..SchedulerView::default()
+            watchers: self.monitor.watchers(),
         }
     }
 
-    fn workers<'a>(&'a self, now: Time, id: AgentId, cluster: &'a Cluster) -> impl Iterator<Item = WorkerView> + 'a {
+    pub(super) fn workers<'a>(
+        &'a self,
+        now: Time,
+        id: AgentId,
+        cluster: &'a Cluster,
+    ) -> impl Iterator<Item = WorkerView> + 'a {
         let shares = shares(cluster);
         let last_seen_ms = now.since(self.heard(cluster.peer, cluster.last_heard)) / 1_000_000;
         let lost = cluster.peer.is_none();
-        cluster.workers.iter().zip(shares).map(move |(Worker { info, load }, (queued, running))| WorkerView {
-            name: info.name.clone(),
+        cluster.workers.iter().zip(shares).map(move |(Worker { name, info, load }, (queued, running))| WorkerView {
+            name: name.as_ref().to_owned(),
             cluster: id.to_string(),
-            host: cluster.name.clone(),
+            host: clip(&cluster.name, NAME_BYTES).to_owned(),
             state: match () {
                 () if lost => "lost",
                 () if load.retired => "retired",
@@ -95,7 +138,7 @@ impl Scheduler {
                 () => "starting",
             }
             .to_owned(),
-            capabilities: info.capabilities.to_string(),
+            capabilities: clip(&info.capabilities.to_string(), NAME_BYTES).to_owned(),
             pid: load.pid,
             queued,
             running,
@@ -105,7 +148,10 @@ impl Scheduler {
             rss_bytes: load.rss_bytes,
             last_seen_ms,
             free: u64::from(info.queue_size).saturating_sub(queued + running),
-            ..WorkerView::default()
+            agent_cpu_permille: cluster.agent.cpu_permille,
+            agent_rss_bytes: cluster.agent.rss_bytes,
+            memory_free_bytes: cluster.agent.memory_free_bytes,
+            lag_us: cluster.agent.lag_us,
         })
     }
 }

@@ -252,3 +252,21 @@ impl Checks {
 pub(super) fn live(view: &View) -> u64 {
     State::ALL.iter().filter(|state| !state.is_terminal()).map(|state| view.tasks[state.name()]).sum()
 }
+
+/// Whether a watcher sees what the scheduler sees, but for what changes with every message and every moment.
+pub(super) fn same_picture(mirror: &View, view: &View) -> bool {
+    let still = |view: &View| {
+        let mut view = view.clone();
+        view.scheduler.uptime_ms = 0;
+        view.scheduler.sent.clear();
+        view.scheduler.received.clear();
+        view.history.clear();
+        view.workers.iter_mut().for_each(|worker| worker.last_seen_ms = 0);
+        view.clients.iter_mut().for_each(|client| client.last_seen_ms = 0);
+        view.workers.sort_by(|a, b| (&a.cluster, &a.name).cmp(&(&b.cluster, &b.name)));
+        view.clients.sort_by(|a, b| a.id.cmp(&b.id));
+        view.functions.sort_by(|a, b| a.call.cmp(&b.call));
+        view
+    };
+    still(mirror) == still(view)
+}

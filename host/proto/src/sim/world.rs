@@ -1,7 +1,9 @@
 //! The world of one history: time, network, storage, what goes wrong and when.
 
 mod mischief;
+mod network;
 mod processors;
+mod watchers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +18,7 @@ use crate::{
     task::State,
 };
 
+use self::watchers::WatcherNode;
 use super::{
     check::{Checked, Checks, Violation, live, must},
     nodes::{AgentNode, ClientNode, Manner},
@@ -31,6 +34,7 @@ const TAGS: [&str; 4] = ["", "", "gpu", "cpu=4"];
 enum Node {
     Client(usize),
     Agent(usize),
+    Watcher(usize),
 }
 
 /// One connection; its number is also the `PeerId` at both ends.
@@ -60,6 +64,8 @@ enum Event {
     Mischief,
     Restart(usize),
     Heal,
+    WatcherAcknowledges(usize, usize),
+    WatcherLooks(usize),
 }
 
 pub(super) struct World {
@@ -68,6 +74,7 @@ pub(super) struct World {
     scheduler: Scheduler,
     clients: Vec<ClientNode>,
     agents: Vec<AgentNode>,
+    watchers: Vec<WatcherNode>,
     connections: Vec<Connection>,
     queue: BTreeMap<(Time, u64), Event>,
     scheduled: u64,
@@ -102,6 +109,7 @@ impl World {
             scheduler,
             clients,
             agents: Vec::new(),
+            watchers: Vec::new(),
             connections: Vec::new(),
             queue: BTreeMap::new(),
             scheduled: 0,
@@ -122,6 +130,7 @@ impl World {
             world.after_us(delay, Event::Dial(Node::Client(number)));
             world.after_us(delay + 1, Event::Submit(number));
         }
+        world.add_watchers();
         world.after_us(50_000, Event::Mischief);
         let chaos = world.rng.between(300_000, 2_000_000);
         world.after_us(chaos, Event::Heal);
@@ -191,6 +200,8 @@ impl World {
             match node {
                 Node::Client(index) => self.client_turn(index, |_, _, _| {})?,
                 Node::Agent(index) => self.agent_turn(index, |_, _, _| {})?,
+                // Watchers have no deadlines but events.
+                Node::Watcher(_) => {}
             }
         } else {
             self.scheduler_turn(|_, _, _| {})?;
@@ -233,7 +244,11 @@ impl World {
             Event::Dial(node) => self.dial(node),
             Event::UpAtScheduler(link) => {
                 self.connections[link].is_up_here = true;
-                self.scheduler_turn(|core, now, out| core.connected(now, PeerId(link as u64), out))
+                let is_watcher = matches!(self.connections[link].node, Node::Watcher(_));
+                self.scheduler_turn(|core, now, out| match is_watcher && link.is_multiple_of(2) {
+                    true => core.connected_monitor(now, PeerId(link as u64), out),
+                    false => core.connected(now, PeerId(link as u64), out),
+                })
             }
             Event::ToScheduler(link, packet) => self.reach_scheduler(link, packet),
             Event::ToNode(link, packet) => self.reach_node(link, packet),
@@ -273,6 +288,14 @@ impl World {
             Event::Mischief => self.mischief(),
             Event::Restart(index) => self.restart(index),
             Event::Heal => self.heal(),
+            Event::WatcherAcknowledges(index, link) => {
+                self.watcher_acknowledges(index, link);
+                Ok(())
+            }
+            Event::WatcherLooks(index) => {
+                self.watcher_looks(index);
+                Ok(())
+            }
         }
     }
 
@@ -281,7 +304,7 @@ impl World {
         let index = match event {
             Event::ToNode(link, _) | Event::DownAtNode(link) => match self.connections[*link].node {
                 Node::Agent(index) => index,
-                Node::Client(_) => return None,
+                Node::Client(_) | Node::Watcher(_) => return None,
             },
             Event::ProcessorReady { agent, .. }
             | Event::TaskEnds { agent, .. }
@@ -296,135 +319,6 @@ impl World {
     fn is_current(&self, agent: usize, life: u64, worker: usize, process: u64) -> bool {
         let node = &self.agents[agent];
         !node.is_dead && node.life == life && node.processors[worker].process == process
-    }
-
-    // --- network
-
-    fn dial(&mut self, node: Node) -> Checked {
-        let is_free = match node {
-            Node::Client(index) => !self.clients[index].is_dead && self.clients[index].link.is_none(),
-            Node::Agent(index) => !self.agents[index].is_dead && self.agents[index].link.is_none(),
-        };
-        if !is_free {
-            return Ok(());
-        }
-        let link = self.connections.len();
-        self.connections.push(Connection {
-            node,
-            is_up_here: false,
-            is_up_there: true,
-            is_hole: false,
-            last: [self.now; 2],
-        });
-        // The scheduler hears of it before its first message.
-        self.after_us(0, Event::UpAtScheduler(link));
-        let peer = PeerId(link as u64);
-        match node {
-            Node::Client(index) => {
-                self.clients[index].link = Some(link);
-                self.client_turn(index, |client, now, out| client.core.connected(now, peer, out))
-            }
-            Node::Agent(index) => {
-                self.agents[index].link = Some(link);
-                self.checks.queues.insert(peer, self.agents[index].queues);
-                self.checks.tags.insert(peer, self.agents[index].tags.clone());
-                self.agent_turn(index, |agent, now, out| agent.core.connected(now, peer, out))
-            }
-        }
-    }
-
-    /// Sends a packet one way, maybe late, twice or never.
-    fn transmit(&mut self, link: usize, packet: Packet, to_scheduler: bool) {
-        // The first packets of a connection are never lost: what queues overflow with comes later.
-        let copies = if self.is_healed || packet.sequence <= 2 {
-            1
-        } else if self.rng.once_in(400) {
-            0
-        } else {
-            1 + u64::from(self.rng.once_in(200))
-        };
-        for _ in 0..copies {
-            let slowest = if self.rng.once_in(50) { 30_000 } else { 1_500 };
-            let delay = self.rng.between(20, slowest);
-            let connection = &mut self.connections[link];
-            let last = &mut connection.last[usize::from(to_scheduler)];
-            let arrival = Time((self.now.0 + delay * 1_000).max(last.0 + 1));
-            *last = arrival;
-            let packet = packet.clone();
-            let event = if to_scheduler { Event::ToScheduler(link, packet) } else { Event::ToNode(link, packet) };
-            self.scheduled += 1;
-            self.queue.insert((arrival, self.scheduled), event);
-        }
-    }
-
-    fn cut(&mut self, link: usize) {
-        let (here, there) = (self.rng.between(0, 40_000), self.rng.between(0, 40_000));
-        self.after_us(here, Event::DownAtScheduler(link));
-        self.after_us(there, Event::DownAtNode(link));
-    }
-
-    fn reach_scheduler(&mut self, link: usize, packet: Packet) -> Checked {
-        let connection = &self.connections[link];
-        if !connection.is_up_here || connection.is_hole {
-            return Ok(());
-        }
-        let peer = PeerId(link as u64);
-        let client = self.client_of(peer);
-        let (deaths, ack) = (self.checks.arriving(peer, client, &packet.message)?, packet.ack);
-        self.scheduler_turn(|core, now, out| core.handle(now, peer, packet, out))?;
-        self.checks.heard(peer, deaths, client, ack);
-        Ok(())
-    }
-
-    fn reach_node(&mut self, link: usize, packet: Packet) -> Checked {
-        let connection = &self.connections[link];
-        if !connection.is_up_there || connection.is_hole {
-            return Ok(());
-        }
-        let peer = PeerId(link as u64);
-        match connection.node {
-            Node::Client(index) => {
-                self.client_turn(index, |client, now, out| client.core.handle(now, peer, packet, out))
-            }
-            Node::Agent(index) => self.agent_turn(index, |agent, now, out| agent.core.handle(now, peer, packet, out)),
-        }
-    }
-
-    fn down_at_node(&mut self, link: usize) -> Checked {
-        if !std::mem::take(&mut self.connections[link].is_up_there) {
-            return Ok(());
-        }
-        let (node, peer) = (self.connections[link].node, PeerId(link as u64));
-        let delay = self.rng.between(1_000, 80_000);
-        match node {
-            Node::Client(index) if self.clients[index].link == Some(link) => {
-                self.clients[index].link = None;
-                self.after_us(delay, Event::Dial(node));
-                self.client_turn(index, |client, now, out| client.core.disconnected(now, peer, out))
-            }
-            Node::Agent(index) if self.agents[index].link == Some(link) => {
-                self.agents[index].link = None;
-                self.after_us(delay, Event::Dial(node));
-                self.agent_turn(index, |agent, now, out| agent.core.disconnected(now, peer, out))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// A node closes its own connection.
-    fn redial(&mut self, link: Option<usize>) {
-        if let Some(link) = link {
-            self.after_us(0, Event::DownAtNode(link));
-            let delay = self.rng.between(10, 20_000);
-            self.after_us(delay, Event::DownAtScheduler(link));
-        }
-    }
-
-    fn client_of(&self, peer: PeerId) -> Option<ClientId> {
-        match self.connections.get(peer.0 as usize)?.node {
-            Node::Client(index) => Some(self.clients[index].id),
-            Node::Agent(_) => None,
-        }
     }
 
     // --- turns
@@ -667,6 +561,7 @@ impl World {
                 alive.iter().any(|client| object.0[..8] == client.0.to_be_bytes()) && self.checks.used(object);
             must(!is_left, "nothing left", || format!("object {object}"))?;
         }
-        must(self.scheduler.owners().next().is_none(), "nothing left", || "owners of objects".to_owned())
+        must(self.scheduler.owners().next().is_none(), "nothing left", || "owners of objects".to_owned())?;
+        self.watchers_agree()
     }
 }

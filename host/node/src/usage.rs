@@ -1,17 +1,17 @@
-//! Memory and CPU of processes, read from `/proc` once a heartbeat.
+//! Memory and CPU of processes and of the machine, read from `/proc` now and then; for views, so what cannot be read is 0.
 
 use std::{collections::BTreeMap, fs};
 
 /// Remembers CPU times, to tell the use since the last look.
 #[derive(Default)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Process id to (CPU milliseconds, monotonic milliseconds).
     seen: BTreeMap<u32, (u64, u64)>,
 }
 
 impl Usage {
     /// CPU use in thousandths of one core since the last look, and resident bytes. Zero for a process that is gone.
-    pub(super) fn of(&mut self, pid: u32, now_ms: u64) -> (u32, u64) {
+    pub(crate) fn of(&mut self, pid: u32, now_ms: u64) -> (u32, u64) {
         let (Some(cpu_ms), Some(rss_bytes)) = (cpu_ms(pid), rss_bytes(pid)) else {
             self.seen.remove(&pid);
             return (0, 0);
@@ -23,13 +23,20 @@ impl Usage {
     }
 
     /// Forgets processes that are not among these.
-    pub(super) fn keep(&mut self, pids: &[u32]) {
+    pub(crate) fn keep(&mut self, pids: &[u32]) {
         self.seen.retain(|pid, _| pids.contains(pid));
     }
 }
 
-/// Resident bytes of a process.
-pub(super) fn rss_bytes(pid: u32) -> Option<u64> {
+/// Memory that the machine has left for programs, without swapping.
+pub(crate) fn memory_free_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kibibytes.unwrap_or(0) * 1_024
+}
+
+fn rss_bytes(pid: u32) -> Option<u64> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
@@ -53,5 +60,10 @@ mod tests {
         let mut usage = Usage::default();
         assert!(usage.of(std::process::id(), 1).1 > 0);
         assert_eq!(usage.of(u32::MAX, 1), (0, 0));
+    }
+
+    #[test]
+    fn the_machine_has_some_memory_left() {
+        assert!(memory_free_bytes() > 1 << 20);
     }
 }

@@ -1,0 +1,182 @@
+//! `scaler logs`: what guests write, with task and worker.
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    os::fd::{AsFd as _, BorrowedFd},
+    process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Result;
+use rustix::fs::FileType;
+use scaler_proto::{
+    ids::TaskId,
+    message::Topic,
+    view::{LogView, View},
+};
+
+use super::{connect::Connection, output};
+use crate::{signals::Signals, watch::Watcher};
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct LogsArgs {
+    #[command(flatten)]
+    connection: Connection,
+    /// Go on with what is written from now on, until interrupted
+    #[arg(short, long)]
+    follow: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Only what this task writes
+    #[arg(long, value_name = "TASK")]
+    task: Option<TaskId>,
+}
+
+pub(super) fn logs(arguments: &LogsArgs) -> Result<ExitCode> {
+    let mut signals = Signals::install()?;
+    let mut watcher = arguments.connection.watch(&[Topic::Logs])?;
+    let mut printer = Printer::new(arguments);
+    printer.lines(watcher.view())?;
+    while arguments.follow && signals.received() == 0 {
+        step(&mut watcher, &signals, &mut printer)?;
+    }
+    watcher.close();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for lines, for a signal, or for the end of whoever reads them.
+fn step(watcher: &mut Watcher, signals: &Signals, printer: &mut Printer) -> Result<()> {
+    let stdout = io::stdout();
+    let mut fds: Vec<BorrowedFd<'_>> = vec![signals.as_fd()];
+    // A pipe wakes us when its reader is gone; a terminal or a file would do so all the time.
+    if is_pipe(stdout.as_fd()) {
+        fds.push(stdout.as_fd());
+    }
+    let was_live = watcher.is_live();
+    if watcher.next_or(&fds, None)?.is_some() {
+        if !was_live {
+            say("connected again");
+        }
+        return printer.lines(watcher.view());
+    }
+    if was_live && !watcher.is_live() {
+        say("the connection is lost; connecting again");
+    }
+    // Whether the reader is gone is found by writing, if only nothing.
+    if fds.len() > 1 && is_broken(stdout.as_fd()) { Err(output::ReaderGone.into()) } else { Ok(()) }
+}
+
+fn say(text: &str) {
+    // With stderr closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn is_pipe(fd: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
+}
+
+/// Whether nobody has the other end of a pipe open.
+fn is_broken(fd: BorrowedFd<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&now)).is_ok() && polled[0].revents().contains(PollFlags::ERR)
+}
+
+/// Prints each line once.
+struct Printer {
+    task: Option<String>,
+    json: bool,
+    is_coloured: bool,
+    /// Epoch of the scheduler and number of the last line.
+    printed: (u64, u64),
+}
+
+impl Printer {
+    fn new(arguments: &LogsArgs) -> Self {
+        Self {
+            task: arguments.task.map(|task| task.to_string()),
+            json: arguments.json,
+            is_coloured: io::stdout().is_terminal() && output::wants_colours(),
+            printed: (0, 0),
+        }
+    }
+
+    fn lines(&mut self, view: &View) -> Result<()> {
+        let epoch = view.scheduler.epoch;
+        let last = if self.printed.0 == epoch { self.printed.1 } else { 0 };
+        let first = view.logs.partition_point(|line| line.number <= last);
+        // The scheduler's clock began when it started.
+        let since_1970_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let started_ms = u64::try_from(since_1970_ms).unwrap_or(0).saturating_sub(view.scheduler.uptime_ms);
+        let mut text = String::new();
+        for line in &view.logs[first..] {
+            if self.task.as_ref().is_some_and(|task| *task != line.task) {
+                continue;
+            }
+            if self.json {
+                text.push_str(&serde_json::to_string(line)?);
+                text.push('\n');
+            } else {
+                self.line(started_ms + line.at_ms, line, &mut text);
+            }
+        }
+        self.printed = (epoch, view.logs.last().map_or(last, |line| line.number.max(last)));
+        if text.is_empty() {
+            return Ok(());
+        }
+        let mut stdout = io::stdout().lock();
+        output::written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+    }
+
+    fn line(&self, at_ms: u64, line: &LogView, text: &mut String) {
+        if line.dropped > 0 {
+            text.push_str(&format!("({} lines were dropped here: too many)\n", line.dropped));
+        }
+        let task = if line.task.is_empty() { "preload" } else { line.task.as_str() };
+        let (worker, source) = (&line.worker, &line.source);
+        let head = format!("{} {worker} {task}", time_of_day(at_ms));
+        if self.is_coloured {
+            let colour = match source.as_str() {
+                "error" => "31",
+                "warn" | "stderr" => "33",
+                "debug" | "trace" => "2",
+                _ => "36",
+            };
+            text.push_str(&format!("\x1b[2m{head}\x1b[0m \x1b[{colour}m{source:<6}\x1b[0m {}\n", line.text));
+        } else {
+            text.push_str(&format!("{head} {source:<6} {}\n", line.text));
+        }
+    }
+}
+
+/// UTC, as in the servers' logs.
+fn time_of_day(since_1970_ms: u64) -> String {
+    let (seconds, milliseconds) = (since_1970_ms / 1_000 % 86_400, since_1970_ms % 1_000);
+    format!("{:02}:{:02}:{:02}.{milliseconds:03}Z", seconds / 3_600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_when_where_who_and_what() {
+        let printer = Printer { task: None, json: false, is_coloured: false, printed: (0, 0) };
+        let mut text = String::new();
+        let line = LogView {
+            worker: "host-1".to_owned(),
+            task: "00000000000000f1:12".to_owned(),
+            source: "stdout".to_owned(),
+            text: "hello".to_owned(),
+            dropped: 3,
+            ..LogView::default()
+        };
+        printer.line(86_400_000 + 3_723_004, &line, &mut text);
+        assert_eq!(
+            text,
+            "(3 lines were dropped here: too many)\n01:02:03.004Z host-1 00000000000000f1:12 stdout hello\n"
+        );
+    }
+}
