@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::{
     ids::{ClientId, FunctionId, ObjectId, PeerId, TaskId, Time},
     message::{
-        ArgumentObject, Credit, Failure, FailureKind, INLINE_MAX, Message, ModuleInfo, Outcome, PutObject,
-        Release, Shutdown, ShutdownReply, StopReason, Submit, TaskResult, TaskStats,
+        ArgumentObject, Credit, Failure, FailureKind, INLINE_MAX, Message, ModuleInfo, Outcome, PutObject, Release,
+        Shutdown, ShutdownReply, StopReason, Submit, TaskResult, TaskStats,
     },
     payload::Payload,
     task::{Event, State},

@@ -24,9 +24,9 @@ mod tests;
 mod view;
 
 pub use note::{Loss, Note};
-pub use view::Usage;
 #[cfg(test)]
 pub(crate) use seeded::Fault;
+pub use view::Usage;
 
 use std::collections::BTreeMap;
 

@@ -261,7 +261,7 @@ pub(super) fn same_picture(mirror: &View, view: &View) -> bool {
         view.scheduler.sent.clear();
         view.scheduler.received.clear();
         view.history.clear();
-        view.workers.iter_mut().for_each(|worker| worker.last_seen_ms = 0);
+        view.workers.iter_mut().for_each(|worker| (worker.last_seen_ms, worker.lag_us) = (0, 0));
         view.clients.iter_mut().for_each(|client| client.last_seen_ms = 0);
         view.workers.sort_by(|a, b| (&a.cluster, &a.name).cmp(&(&b.cluster, &b.name)));
         view.clients.sort_by(|a, b| a.id.cmp(&b.id));

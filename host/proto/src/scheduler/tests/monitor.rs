@@ -121,7 +121,8 @@ fn a_snapshot_and_changes_make_the_view() {
     assert_eq!((task.state.as_str(), task.capabilities.as_str()), ("succeeded", "gpu"));
     assert!(mirror.view.history.iter().map(|sample| sample.finished).sum::<u64>() == 5);
 
-    // Another cluster, the end of the first, and the client says goodbye.
+    // Another cluster, the end of the first (which is back), and the client says goodbye.
+    let cluster = env.cluster(10, &["", "gpu"]);
     env.cluster(11, &[""]);
     env.say(cluster, Message::Goodbye(vec![Goodbye { reason: "done".to_owned() }]));
     env.submit(client, 6..=7, "gpu");

@@ -141,13 +141,16 @@ impl World {
             world.watchers.iter().all(|watcher| same_picture(&watcher.view, &view))
         };
         while self.now < limit && !agree(self) {
-            self.step()?;
+            // Pictures are dear: one look for many steps.
+            for _ in 0..32 {
+                self.step()?;
+            }
         }
         let view = self.scheduler.view_in_full(self.now);
         for (index, watcher) in self.watchers.iter().enumerate() {
             must(same_picture(&watcher.view, &view), "mirrors", || {
                 let peer = watcher.link.map(|link| PeerId(link as u64));
-                format!("watcher {index} ({peer:?}) sees {:?}, the scheduler {view:?}", watcher.view)
+                format!("watcher {index} ({peer:?}) does not see what the scheduler sees")
             })?;
         }
         Ok(())
