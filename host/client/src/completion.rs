@@ -103,7 +103,9 @@ impl End {
     fn error(&self, about: &About<'_>) -> Error {
         let task = about.queue.task(about.number);
         match self {
-            Self::Outcome(Outcome::Failed(failure)) if failure.kind.is_canceled() => Error::Canceled { task },
+            Self::Outcome(Outcome::Failed(failure)) if failure.kind.is_canceled() => {
+                Error::Canceled { task, message: failure.message.clone() }
+            }
             Self::Outcome(Outcome::Failed(failure)) => {
                 let value = match (&failure.value, about.version) {
                     (Some(Payload::Inline(bytes)), Some(version)) => version.signature.decode_error(bytes).ok(),
@@ -126,7 +128,7 @@ impl End {
                 trace: None,
                 stats: about.stats.clone(),
             })),
-            Self::Lost(Closed::Left) => Error::Canceled { task },
+            Self::Lost(Closed::Left) => Error::Canceled { task, message: "its client left".to_owned() },
             Self::Lost(reason) | Self::Over(reason) => about.queue.closed_error(reason.clone()),
             Self::NotRegistered { kind, message } => Error::not_registered(*kind, message.clone()),
             Self::Bind { function, source } => Error::Bind { function: function.clone(), source: source.clone() },

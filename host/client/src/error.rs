@@ -104,10 +104,12 @@ pub enum Error {
     #[error(transparent)]
     Task(Box<TaskError>),
     /// The task was canceled.
-    #[error("task {task} was canceled")]
+    #[error("task {task} was canceled: {message}")]
     Canceled {
         /// Which.
         task: TaskId,
+        /// When, or by whom else than this client.
+        message: String,
     },
     /// The caller's time is over; the task goes on.
     #[error("no result within {waited:?}; the task goes on")]
