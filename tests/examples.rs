@@ -159,3 +159,46 @@ fn multi_shows_values_of_every_kind() {
         assert!(out.contains(line), "no `{line}` in\n{out}");
     }
 }
+
+/// The tour starts its own cluster.
+#[test]
+fn the_tour_shows_what_the_client_can() {
+    let dir = tempfile::tempdir().expect("folder");
+    install(dir.path(), &[&guest("examples/hello/guest")]);
+    let out = Command::new(client("tour"))
+        .arg(dir.path().join("modules"))
+        .env("SCALER_BIN", SCALER)
+        .output()
+        .expect("the tour runs");
+    let printed = text(&out.stdout);
+    assert!(out.status.success(), "{printed}\n{}", text(&out.stderr));
+    let expected = [
+        "Hello, world!",
+        "Good morning, Ada!",
+        "it ran on ",
+        "at least one of 3 has ended: true",
+        "as they end: 3",
+        "in order: Hello, Bo! Hello, Cy! Hello, Di!",
+        "the last of a thousand",
+        "[\"Welcome, Ed!\", \"Welcome, Flo!\"]",
+        "as it should be: Gus is 101 already",
+        "not sent: argument name: ",
+        "canceled or done: true",
+        "cleared: true",
+    ];
+    for part in expected {
+        assert!(printed.contains(part), "`{part}` in\n{printed}");
+    }
+}
+
+#[test]
+fn the_front_page_of_the_client_is_the_tour() {
+    let tour = fs::read_to_string(root().join("examples/tour/client.rs")).expect("the tour");
+    let page = fs::read_to_string(root().join("host/client/src/lib.rs")).expect("the front page");
+    let code: Vec<&str> = tour.lines().skip_while(|line| line.is_empty() || line.starts_with("//!")).collect();
+    let doc =
+        page.lines().filter_map(|line| line.strip_prefix("//!")).map(|line| line.strip_prefix(' ').unwrap_or(line));
+    let doc: Vec<&str> =
+        doc.skip_while(|line| *line != "```no_run").skip(1).take_while(|line| *line != "```").collect();
+    assert_eq!(code, doc, "copy the tour to the front page");
+}

@@ -23,7 +23,7 @@ fn disturbed(stack: &mut Stack, mut disturb: impl FnMut(&mut Stack, u64)) -> Dur
         futures.push(client.submit(&function, (10u64, number)).expect("submit"));
     }
     let started = Instant::now();
-    for (count, mut future) in futures.into_iter().enumerate() {
+    for (count, future) in futures.into_iter().enumerate() {
         let value: u64 = future.result_timeout(LONG).unwrap_or_else(|error| panic!("task {count}: {error}"));
         *seen.entry(value).or_default() += 1;
         disturb(stack, count as u64);
@@ -102,7 +102,7 @@ fn a_task_that_kills_its_processor_fails_after_max_attempts_and_harms_nobody() {
     let stack = Stack::new(1, &[], &[&guest("tests/guests/wasi")]);
     let client = Client::connect(&stack.address()).expect("connect");
     let sleep = client.function("wasi.system:nap").expect("function");
-    let mut long = client.submit(&sleep, (60_000u64, 1u64)).expect("submit");
+    let long = client.submit(&sleep, (60_000u64, 1u64)).expect("submit");
     let others: Vec<_> = (0..20u64).map(|number| client.submit(&sleep, (1u64, number)).expect("submit")).collect();
     for attempt in 0..3 {
         // The long task runs first, as it came first; its processor is killed each time it runs.
@@ -117,7 +117,7 @@ fn a_task_that_kills_its_processor_fails_after_max_attempts_and_harms_nobody() {
     }
     let error = long.result_timeout::<u64>(LONG).expect_err("the third death is the last").to_string();
     assert!(error.contains("processor") && error.contains('3'), "{error}");
-    for mut future in others {
+    for future in others {
         future.result_timeout::<u64>(LONG).expect("the others run");
     }
 }
@@ -140,7 +140,7 @@ fn a_scheduler_that_is_asked_to_stop_says_what_it_aborts_and_frees_its_ports() {
     let mut stack = Stack::new(1, &[], &[&guest("tests/guests/wasi")]);
     let client = Client::connect(&stack.address()).expect("connect");
     let sleep = client.function("wasi.system:nap").expect("function");
-    let mut future = client.submit(&sleep, (60_000u64, 1u64)).expect("submit");
+    let future = client.submit(&sleep, (60_000u64, 1u64)).expect("submit");
     wait_for("the task is accepted", LONG, || (stack.tasks("assigned") + stack.tasks("running") == 1).then_some(()));
     stack.scheduler.signal(Signal::TERM);
     let error = future.result_timeout::<u64>(LONG).expect_err("aborted").to_string();
@@ -217,9 +217,9 @@ fn cancel_ends_a_running_task_and_frees_its_worker() {
     let stack = Stack::new(1, &[], &[&guest("tests/guests/wasi"), &guest("tests/guests/behaviour")]);
     let client = Client::connect(&stack.address()).expect("connect");
     let spin = client.function("behaviour.hostile:spin_forever").expect("function");
-    let mut running = client.submit(&spin, ()).expect("submit");
+    let running = client.submit(&spin, ()).expect("submit");
     wait_for("it runs", LONG, || (stack.tasks("running") == 1).then_some(()));
-    let mut queued = client.submit_with(&spin, (), &SubmitOptions::default()).expect("submit");
+    let queued = client.submit_with(&spin, (), &SubmitOptions::default()).expect("submit");
     assert!(queued.cancel(), "a queued task is canceled at once");
     assert!(running.cancel(), "a spin loop is stopped");
     assert!(running.cancelled() && queued.cancelled());

@@ -11,7 +11,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+        mpsc::{self, RecvTimeoutError, Sender},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -64,8 +64,7 @@ pub struct SchedulerClusterCombo {
     object_storage_address: String,
     servers: Vec<(&'static str, u32, Arc<Log>)>,
     stop: Sender<Duration>,
-    stopped: Receiver<Result<(), Error>>,
-    keeper: Option<JoinHandle<()>>,
+    keeper: Option<JoinHandle<Result<(), Error>>>,
 }
 
 macro_rules! settings {
@@ -168,7 +167,6 @@ impl SchedulerClusterComboBuilder {
     pub fn start(self) -> Result<SchedulerClusterCombo, Error> {
         let (started, running) = mpsc::channel();
         let (stop, orders) = mpsc::channel();
-        let (end, stopped) = mpsc::channel();
         // The kernel ends the servers with the thread that started them, so that one stays as long as they do.
         let keeper = thread::Builder::new().name("scaler-combo".to_owned()).spawn(move || {
             let mut servers = Vec::new();
@@ -177,11 +175,11 @@ impl SchedulerClusterComboBuilder {
             let handles = servers.iter().map(|server| (server.role, server.child.id(), Arc::clone(&server.log)));
             if started.send(addresses.map(|addresses| (addresses, handles.collect::<Vec<_>>()))).is_err() || !is_started
             {
-                return;
+                return Ok(());
             }
             // A combo that is gone without an order is one that was dropped.
             let bound = orders.recv().unwrap_or(DROP_MAX);
-            let _ = end.send(stop_all(&mut servers, bound));
+            stop_all(&mut servers, bound)
         });
         let keeper = keeper.map_err(|source| Error::Thread { source })?;
         let ended = |_| Error::Combo { what: "the thread that starts the servers ended".to_owned() };
@@ -193,7 +191,6 @@ impl SchedulerClusterComboBuilder {
             object_storage_address,
             servers,
             stop,
-            stopped,
             keeper: Some(keeper),
         })
     }
@@ -286,12 +283,8 @@ impl SchedulerClusterCombo {
         let Some(keeper) = self.keeper.take() else { return Ok(()) };
         // Refused only by a keeper that has ended, which says so below.
         let _ = self.stop.send(bound);
-        let result = self.stopped.recv();
-        let lost = || Error::Combo { what: "the thread that keeps the servers ended before them".to_owned() };
-        if keeper.join().is_err() {
-            return Err(lost());
-        }
-        result.unwrap_or_else(|_| Err(lost()))
+        let lost = |_| Err(Error::Combo { what: "the thread that keeps the servers ended before them".to_owned() });
+        keeper.join().unwrap_or_else(lost)
     }
 }
 

@@ -354,6 +354,9 @@ impl Driver {
             Effect::Closed(reason) => Some(reason.clone()),
             _ => None,
         });
+        if let Some(reason) = &closed {
+            self.queue.refuse(reason);
+        }
         for effect in effects.drain(..) {
             match effect {
                 Effect::Send(peer, packet) => self.send(peer, packet),

@@ -1,40 +1,98 @@
 //! Submit calls of WebAssembly component functions to a Scaler cluster and get futures.
 //!
 //! A [`Client`] connects to a scheduler, looks a function up once ([`Client::function`]), and submits calls of it.
-//! Arguments are ordinary Rust values, bound to the function's parameters and checked before anything is sent.
+//! Arguments are ordinary Rust values, bound to the function's parameters and checked before anything is sent. Names and
+//! manners are those of `concurrent.futures` and Dask: [`TaskFuture`] with `result`, `exception`, `done`, `running`,
+//! `cancel` and `add_done_callback`; [`as_completed`], [`wait`] and [`gather`]; [`Client::map`] and
+//! [`Client::send_object`].
+//!
+//! There are two faces with the same methods: this one is async and needs no particular executor (what has a time limit
+//! needs tokio's timer); [`blocking`] blocks the calling thread.
 //!
 //! ```no_run
-//! use scaler_client::{Arguments, Client, MapOptions, SubmitOptions};
+//! use std::{iter::repeat, time::Duration};
 //!
-//! # async fn example() -> Result<(), scaler_client::Error> {
-//! let client = Client::connect("tcp://127.0.0.1:8516").await?;
+//! use scaler_client::{
+//!     Arguments, Error, FailureKind, MapOptions, ReturnWhen, SchedulerClusterCombo, SubmitOptions,
+//!     blocking::{Client, as_completed, gather, wait},
+//!     zip,
+//! };
 //!
-//! // One call, written as everywhere in Scaler.
-//! let environment: String = client.call("preload.init:environment()")?.result().await?;
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // Real servers on this machine, which end with this program. Elsewhere it is `Client::connect("tcp://host:8516")`, or
+//!     // `Client::new()` with the address in the environment variable SCALER_ADDRESS.
+//!     let modules = std::env::args().nth(1).unwrap_or_else(|| "modules".to_owned());
+//!     let combo = SchedulerClusterCombo::builder(2).module_path(modules).per_worker_capabilities("linux").start()?;
+//!     let client = Client::builder().profiling(true).stream_output(true).connect_blocking(combo.address())?;
 //!
-//! // A function, looked up once and called with Rust values.
-//! let price = client.function("options.pricing:price").await?;
-//! let future = client.submit(&price, (100.0, 0.2))?;
-//! let named = client.submit(&price, Arguments::new().arg(100.0).kwarg("volatility", 0.3))?;
-//! println!("{} {:?} {:?}", environment, future.result::<f64>().await?, named.await?);
+//!     // A call, written as everywhere in Scaler.
+//!     let world: String = client.call("hello.greeting:greet('world')")?.result()?;
+//!     println!("{world}");
 //!
-//! // A stream of calls: the input is drawn as results come back, so a million elements need no million-element memory.
-//! let mut results = client.map(&price, (0..1_000_000).map(|spot| (f64::from(spot), 0.2)), MapOptions::default());
-//! while let Some(value) = results.next::<f64>().await {
-//!     println!("{}", value?);
+//!     // A function, looked up once, with Rust values: they are checked here, before anything is sent.
+//!     let greet = client.function("hello.greeting:greet")?;
+//!     let morning = client.submit(&greet, Arguments::new().arg("Ada").kwarg("word", "Good morning"))?;
+//!     println!("{}", morning.result::<String>()?);
+//!     println!("it ran on {}", morning.profiling_info()?.worker);
+//!
+//!     // Futures, alone and together.
+//!     let futures = ["Bo", "Cy", "Di"].into_iter().map(|name| client.submit(&greet, (name,)));
+//!     let futures = futures.collect::<Result<Vec<_>, Error>>()?;
+//!     futures[0].add_done_callback(|future| assert!(future.done()));
+//!     let first = wait(futures.clone(), Some(Duration::from_secs(60)), ReturnWhen::FirstCompleted);
+//!     println!("at least one of 3 has ended: {}", !first.done.is_empty());
+//!     println!("as they end: {}", as_completed(futures.clone()).count());
+//!     println!("in order: {}", gather::<String>(futures)?.join(" "));
+//!
+//!     // A value that is stored once and used by many tasks; a map over two inputs, drawn as results come back, so that a
+//!     // million elements need no million-element memory.
+//!     let word = client.send_object("Welcome", "word")?;
+//!     let names = (0..1_000).map(|number| format!("guest {number}"));
+//!     let mut greetings = client.map(&greet, zip((names, repeat(&word))), MapOptions::new());
+//!     while let Some(greeting) = greetings.next_as::<String>() {
+//!         if greeting?.ends_with(" 999!") {
+//!             println!("the last of a thousand");
+//!         }
+//!     }
+//!     // All results, or the first failure at once: then the rest is canceled, and the client goes on.
+//!     let both: Vec<String> = client.map_all(&greet, zip((["Ed", "Flo"], repeat(&word))), MapOptions::new())?;
+//!     println!("{both:?}");
+//!
+//!     // What goes wrong is a type: the guest's own error with its value, a trap, a limit, the cluster's loss, a mistake.
+//!     match client.call("hello.greeting:birthdays({'name': 'Gus', 'age': 101})")?.result::<u32>() {
+//!         Err(Error::Task(task)) if task.kind == FailureKind::Error => println!("as it should be: {task}"),
+//!         other => println!("not as it should be: {other:?}"),
+//!     }
+//!     if let Err(Error::Bind { source, .. }) = client.submit(&greet, (7,)) {
+//!         println!("not sent: {source}");
+//!     }
+//!
+//!     // Only on workers that offer a tag, ahead of others, for a minute at most; canceled unless it has ended.
+//!     let options = SubmitOptions::new().capabilities("linux".parse()?).priority(5).timeout(Duration::from_secs(60));
+//!     let future = client.submit_with(&greet, ("Hal",), &options)?;
+//!     println!("canceled or done: {}", future.cancel() || future.exception().is_none());
+//!
+//!     client.clear()?;
+//!     println!("cleared: {}", matches!(client.submit(&greet, ("Ida", &word)), Err(Error::MissingObject { .. })));
+//!     client.disconnect();
+//!     combo.shutdown()?;
+//!     Ok(())
 //! }
-//!
-//! // Only on workers that offer a GPU, ahead of others, for a second at most.
-//! let options = SubmitOptions::new().capabilities("gpu=1".parse()?).priority(5).timeout(std::time::Duration::from_secs(1));
-//! client.submit_with(&price, (100.0, 0.2), &options)?.cancel().await;
-//! client.disconnect().await;
-//! # Ok(())
-//! # }
 //! ```
 //!
-//! The futures need no particular executor; those with a time limit in their name need tokio's timer. Without async,
-//! use
-//! [`blocking::Client`], which has the same methods.
+//! # What goes wrong
+//!
+//! Everything is an [`Error`], to be matched. [`Error::never_became_a_task`] tells mistakes of the call from the rest;
+//! an end of the task itself is [`Error::Task`] with a [`TaskError`], whose kind says who is to blame:
+//!
+//! | [`FailureKind`] | what happened |
+//! |---|---|
+//! | `Error` | the function returned `err(e)`; [`TaskError::value_as`] gives `e` as a type of yours |
+//! | `Panic`, `Trap` | the guest panicked or trapped; the trace says where |
+//! | `MemoryLimit`, `StackOverflow`, `OutputLimit`, `Timeout` | a limit ended it ([`TaskError::is_limit`]) |
+//! | `Arguments`, `Module`, `Preload` | the module or its preparation is at fault |
+//! | `ProcessorDied`, `WorkerLost`, `ObjectLost`, `Rejected`, `Aborted` | the cluster could not go on, and says why |
+//! | `Internal` | a bug of ours: please report it |
 
 #![deny(missing_docs)]
 

@@ -158,6 +158,12 @@ impl Queue {
         state.pipes.push(Arc::downgrade(pipe));
     }
 
+    /// Refuses everything from now on, so that whoever hears of the end finds the session closed.
+    pub(crate) fn refuse(&self, reason: &Closed) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.closed.get_or_insert_with(|| reason.clone());
+    }
+
     /// Refuses everything from now on; gives back what nobody will do, and the pipes to close.
     pub(crate) fn close(&self, reason: Closed) -> Leftovers {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,7 +10,8 @@ use std::{
 };
 
 use scaler_client::{
-    Arguments, Client, Error, FailureKind, FunctionOptions, MapOptions, PipeReceiver, SubmitOptions, Value, blocking,
+    Arguments, Client, Error, FailureKind, FunctionOptions, MapOptions, PipeReceiver, ReturnWhen, SubmitOptions, Value,
+    as_completed, blocking, gather, wait,
 };
 use support::{Scheduler, Script};
 
@@ -120,8 +121,8 @@ fn cancel_says_whether_it_came_in_time() {
     let scheduler = Scheduler::start(Script { window: 1, ..Script::default() });
     let client = connect(&scheduler);
     let hold = client.function("test.init:hold").expect("function");
-    let mut running = client.submit(&hold, (1,)).expect("submits");
-    let mut held = client.submit(&hold, (2,)).expect("submits");
+    let running = client.submit(&hold, (1,)).expect("submits");
+    let held = client.submit(&hold, (2,)).expect("submits");
     scheduler.wait_until("the first", |counts| counts.submitted.len() == 1);
     assert!(!running.done() && !running.cancelled());
     assert!(held.cancel(), "beyond the credit: canceled here");
@@ -129,7 +130,7 @@ fn cancel_says_whether_it_came_in_time() {
     assert!(running.cancel() && running.cancelled() && running.done());
     assert!(matches!(running.value(), Err(Error::Canceled { .. })));
     let double = client.function("test.init:double").expect("function");
-    let mut finished = client.submit(&double, (3,)).expect("submits");
+    let finished = client.submit(&double, (3,)).expect("submits");
     assert_eq!(finished.result_timeout::<u64>(Duration::from_secs(10)).expect("result"), 6);
     assert!(!finished.cancel());
     assert_eq!(finished.result::<u64>().expect("still there"), 6);
@@ -140,7 +141,7 @@ fn a_time_limit_leaves_the_future_usable() {
     let scheduler = Scheduler::start(Script::default());
     let client = connect(&scheduler);
     let hold = client.function("test.init:hold").expect("function");
-    let mut future = client.submit(&hold, (1,)).expect("submits");
+    let future = client.submit(&hold, (1,)).expect("submits");
     assert!(matches!(future.result_timeout::<u64>(Duration::from_millis(20)), Err(Error::Timeout { .. })));
     scheduler.wait_until("submitted", |counts| counts.submitted.len() == 1);
     scheduler.answer_held();
@@ -157,7 +158,7 @@ fn calls_wait_for_a_cluster_and_are_counted() {
     assert!(error.never_became_a_task());
     scheduler.wait_until("the withdrawal", |counts| counts.demands.iter().any(|demand| demand.held == 0));
     let first = client.call("test.init:double(1)").expect("parses");
-    let mut second = client.call("test.init:double(2)").expect("parses");
+    let second = client.call("test.init:double(2)").expect("parses");
     scheduler.wait_until("the demand", |counts| counts.demands.iter().any(|demand| demand.held == 2));
     assert!(second.cancel(), "held here, so canceled here");
     scheduler.script(Script::default());
@@ -319,16 +320,29 @@ fn async_callers_need_no_runtime_of_ours() {
     runtime.block_on(async {
         let client = Client::connect(&scheduler.address).await.expect("connects");
         let double = client.function("test.init:double").await.expect("function");
-        let mut future = client.submit(&double, (1,)).expect("submits");
+        let future = client.submit(&double, (1,)).expect("submits");
         assert_eq!(future.result_timeout::<u64>(Duration::from_secs(5)).await.expect("result"), 2);
-        assert_eq!((&mut future).await.expect("still there"), Value::Int(2));
+        assert_eq!(future.clone().await.expect("still there"), Value::Int(2));
         let mut sum = 0;
         let mut results = client.map(&double, 0..1_000_u64, MapOptions::new());
         while let Some(result) = results.next::<u64>().await {
             sum += result.expect("result");
         }
         assert_eq!(sum, 999_000);
+        let futures: Vec<_> = (0..5_u64).map(|x| client.submit(&double, (x,)).expect("submits")).collect();
+        let waited = wait(futures.clone(), Some(Duration::from_secs(10)), ReturnWhen::AllCompleted).await;
+        assert!(waited.done.len() == 5 && waited.not_done.is_empty());
+        assert_eq!(gather::<u64>(futures.clone()).await.expect("results"), [0, 2, 4, 6, 8]);
+        let mut ended = as_completed(futures);
+        let mut seen = Vec::new();
+        while let Some(future) = ended.next().await {
+            assert!(future.exception().await.is_none());
+            seen.push(future.result::<u64>().await.expect("result"));
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 2, 4, 6, 8]);
         client.disconnect().await;
+        assert!(matches!(client.submit(&double, (1,)), Err(Error::Disconnected { .. })));
     });
 }
 
