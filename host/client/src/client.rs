@@ -91,8 +91,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Whether what tasks write on their standard output and error, and log, is written to this process's (default: no).
-    /// Lines may be dropped when there are too many.
+    /// Whether what tasks write on their standard output and error, and log, is written to this process's (default:
+    /// no). Lines may be dropped when there are too many.
     pub fn stream_output(mut self, on: bool) -> Self {
         self.output = on.then(Output::printed);
         self
@@ -309,8 +309,9 @@ impl Client {
         self.map(function, input, options.unordered()).all().await
     }
 
-    /// Calls a function for each element. Several inputs are walked side by side by [`crate::zip()`]. The input is drawn as results are taken, so memory is bounded by the options'
-    /// window. An element whose arguments do not fit gives an error in its place.
+    /// Calls a function for each element. Several inputs are walked side by side by [`crate::zip()`]. The input is
+    /// drawn as results are taken, so memory is bounded by the options' window. An element whose arguments do not fit
+    /// gives an error in its place.
     pub fn map<I>(&self, function: &Function, input: I, options: MapOptions) -> MapStream<IteratorInput<I::IntoIter>>
     where
         I: IntoIterator,

@@ -48,8 +48,8 @@ pub struct SchedulerClusterComboBuilder {
     cluster: Vec<OsString>,
 }
 
-/// A scheduler with its object storage and, unless it has no workers, one cluster: real processes on this machine, which
-/// end with this value, or with this process whatever happens to it.
+/// A scheduler with its object storage and, unless it has no workers, one cluster: real processes on this machine,
+/// which end with this value, or with this process whatever happens to it.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), scaler_client::Error> {

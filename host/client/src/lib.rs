@@ -1,9 +1,9 @@
 //! Submit calls of WebAssembly component functions to a Scaler cluster and get futures.
 //!
 //! A [`Client`] connects to a scheduler, looks a function up once ([`Client::function`]), and submits calls of it.
-//! Arguments are ordinary Rust values, bound to the function's parameters and checked before anything is sent. Names and
-//! manners are those of `concurrent.futures` and Dask: [`TaskFuture`] with `result`, `exception`, `done`, `running`,
-//! `cancel` and `add_done_callback`; [`as_completed`], [`wait`] and [`gather`]; [`Client::map`] and
+//! Arguments are ordinary Rust values, bound to the function's parameters and checked before anything is sent. Names
+//! and manners are those of `concurrent.futures` and Dask: [`TaskFuture`] with `result`, `exception`, `done`,
+//! `running`, `cancel` and `add_done_callback`; [`as_completed`], [`wait`] and [`gather`]; [`Client::map`] and
 //! [`Client::send_object`].
 //!
 //! There are two faces with the same methods: this one is async and needs no particular executor (what has a time limit
@@ -19,8 +19,8 @@
 //! };
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // Real servers on this machine, which end with this program. Elsewhere it is `Client::connect("tcp://host:8516")`, or
-//!     // `Client::new()` with the address in the environment variable SCALER_ADDRESS.
+//!     // Real servers on this machine, which end with this program. Elsewhere: `Client::connect("tcp://host:8516")`,
+//!     // or `Client::new()` with the address in the environment variable SCALER_ADDRESS.
 //!     let modules = std::env::args().nth(1).unwrap_or_else(|| "modules".to_owned());
 //!     let combo = SchedulerClusterCombo::builder(2).module_path(modules).per_worker_capabilities("linux").start()?;
 //!     let client = Client::builder().profiling(true).stream_output(true).connect_blocking(combo.address())?;
@@ -44,7 +44,7 @@
 //!     println!("as they end: {}", as_completed(futures.clone()).count());
 //!     println!("in order: {}", gather::<String>(futures)?.join(" "));
 //!
-//!     // A value that is stored once and used by many tasks; a map over two inputs, drawn as results come back, so that a
+//!     // A value that is stored once and used by many tasks; a map over two inputs, drawn as results come back: a
 //!     // million elements need no million-element memory.
 //!     let word = client.send_object("Welcome", "word")?;
 //!     let names = (0..1_000).map(|number| format!("guest {number}"));
@@ -58,7 +58,7 @@
 //!     let both: Vec<String> = client.map_all(&greet, zip((["Ed", "Flo"], repeat(&word))), MapOptions::new())?;
 //!     println!("{both:?}");
 //!
-//!     // What goes wrong is a type: the guest's own error with its value, a trap, a limit, the cluster's loss, a mistake.
+//!     // What goes wrong is a type: the guest's own error with its value, a trap, a limit, a loss, a mistake.
 //!     match client.call("hello.greeting:birthdays({'name': 'Gus', 'age': 101})")?.result::<u32>() {
 //!         Err(Error::Task(task)) if task.kind == FailureKind::Error => println!("as it should be: {task}"),
 //!         other => println!("not as it should be: {other:?}"),

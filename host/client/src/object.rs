@@ -30,7 +30,7 @@ thread_local! {
     static MET: RefCell<Option<Vec<ObjectRef>>> = const { RefCell::new(None) };
 }
 
-/// A value that [`crate::Client::send_object`] has stored: cheap to clone, and an argument of as many tasks as you like.
+/// A value that [`crate::Client::send_object`] has stored: cheap to clone, an argument of as many tasks as you like.
 ///
 /// It is an argument of its own, by position or by name (`client.submit(&price, (&table, 0.2))`), not a part of one. It
 /// fits wherever its value would; that is checked once a type. The object lives until the last clone is dropped and the

@@ -78,6 +78,31 @@ fn arguments_come_by_position_by_name_by_default_or_as_none() {
 }
 
 #[test]
+fn objects_leave_holes_and_are_checked_apart() {
+    let mut sig = signature(&[("table", list(Type::F64)), ("scale", Type::F64), ("label", option(Type::String))]);
+    sig.parameters[1].default = Some(Value::Float(1.0));
+    let object =
+        |value: &Value| if let Value::Str(name) = value { name.strip_prefix('@').map(str::to_owned) } else { None };
+    let around = |text: &str| {
+        let call = Call::parse(&format!("m:f({text})")).expect(text);
+        sig.bind_around(&call.args, &call.kwargs, object)
+    };
+    let one = [0xcb, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0];
+    let (bytes, objects) = around("'@a'").expect("binds");
+    assert_eq!(bytes, [&[0x93, 0xc0][..], &one, &[0xc0]].concat());
+    assert_eq!(objects, [(0, "a".to_owned())]);
+    let (bytes, objects) = around("label='@b', scale='@c', table=[]").expect("binds");
+    assert_eq!(bytes, [0x93, 0xc4, 0, 0xc0, 0xc0]);
+    assert_eq!(objects, [(1, "c".to_owned()), (2, "b".to_owned())]);
+    assert!(around("scale='@c'").expect_err("the table is missing").to_string().contains("`table`"));
+    assert!(around("'@a', table='@b'").expect_err("twice").to_string().contains("twice"));
+    let table = &sig.parameters[0];
+    assert_eq!(table.check(&Value::List(vec![Value::Float(1.0), Value::Int(2)])), Ok(()));
+    let error = table.check(&Value::List(vec![Value::Null])).expect_err("no number").to_string();
+    assert!(error.starts_with("argument table[0]: "), "{error}");
+}
+
+#[test]
 fn scalars_are_checked_and_spelled_as_people_spell_them() {
     assert_eq!(one(&Type::U64, "18446744073709551615"), "18446744073709551615");
     assert_eq!(one(&Type::S8, "-128"), "-128");

@@ -330,8 +330,17 @@ fn instance(engine: &Engine, wat: &str) -> (Store<()>, Instance) {
 }
 
 fn direct(store: &mut Store<()>, func: Func, arguments: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    with_objects(store, func, arguments, &[])
+}
+
+fn with_objects(
+    store: &mut Store<()>,
+    func: Func,
+    arguments: &[u8],
+    objects: &[(u16, &[u8])],
+) -> wasmtime::Result<Vec<u8>> {
     let func = func.typed::<Arguments<'_>, Returned<1>>(&*store)?;
-    Ok(func.call(store, Arguments { encoded: arguments, objects: &[] })?.bytes)
+    Ok(func.call(store, Arguments { encoded: arguments, objects })?.bytes)
 }
 
 fn by_val(store: &mut Store<()>, func: Func, arguments: &[Val]) -> wasmtime::Result<Val> {
@@ -374,7 +383,13 @@ proptest! {
         let (mut store, alive) = instance(&engine, &wat);
         let func = alive.get_func(&mut store, "echo").expect("exported");
         let arguments = [&[0x91][..], &encoded].concat();
-        prop_assert_eq!(direct(&mut store, func, &arguments).expect("it is called"), encoded);
+        prop_assert_eq!(&direct(&mut store, func, &arguments).expect("it is called"), &encoded);
+
+        // The same argument as a value of its own.
+        let (mut store, alive) = instance(&engine, &wat);
+        let func = alive.get_func(&mut store, "echo").expect("exported");
+        let apart = with_objects(&mut store, func, &[0x91, 0xc0], &[(0, &encoded)]).expect("it is called");
+        prop_assert_eq!(apart, encoded);
     }
 
     #[test]
@@ -386,6 +401,28 @@ proptest! {
             prop_assert!(error.downcast_ref::<BadArgument>().is_some(), "{error:?}");
         }
     }
+}
+
+#[test]
+fn objects_have_their_place_and_fill_it() {
+    let engine = engine();
+    // `bytes` takes two numbers, a pointer and a length.
+    let outcome = |arguments: &[u8], objects: &[(u16, &[u8])]| {
+        let (mut store, alive) = instance(&engine, EVIL);
+        let func = alive.get_func(&mut store, "bytes").expect("exported");
+        with_objects(&mut store, func, arguments, objects).map_err(|error| {
+            error.downcast_ref::<BadArgument>().expect("a bad argument").describe(&["p".to_owned(), "n".to_owned()])
+        })
+    };
+    assert_eq!(outcome(&[0x92, 0xc0, 3], &[(0, &[0xcd, 4, 0])]), Ok(vec![0xc4, 3, 0xff, 0xfe, 0xfd]));
+    assert_eq!(outcome(&[0x92, 0xc0, 0xc0], &[(0, &[0xcd, 4, 0]), (1, &[1])]), Ok(vec![0xc4, 1, 0xff]));
+    let problem = |arguments: &[u8], objects: &[(u16, &[u8])]| outcome(arguments, objects).expect_err("refused");
+    assert!(problem(&[0x92, 7, 3], &[(0, &[1])]).contains("argument `p`"), "its place is taken");
+    assert!(problem(&[0x92, 0xc0, 3], &[(0, &[1, 2])]).contains("argument `p`: 1 bytes follow"));
+    assert!(problem(&[0x92, 0xc0, 3], &[(0, &[])]).contains("argument `p`"), "it is empty");
+    assert!(problem(&[0x92, 0xc0, 3], &[(0, &[0xa1, b'x'])]).contains("argument `p`"), "it is a text");
+    assert!(problem(&[0x92, 7, 3], &[(2, &[1])]).contains("parameter 2"), "there is none");
+    assert!(problem(&[0x92, 0xc0, 3], &[(0, &[1]), (0, &[1])]).contains("parameter 0"), "it is given twice");
 }
 
 /// Functions that return whatever they are told to.
