@@ -7,7 +7,7 @@ use std::{
     fmt,
     io::{BufRead as _, BufReader, Read, Write as _},
     os::unix::process::CommandExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
@@ -329,7 +329,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(program: &PathBuf, role: &'static str, arguments: &[OsString], echo: bool) -> Result<Self, Error> {
+    fn start(program: &Path, role: &'static str, arguments: &[OsString], echo: bool) -> Result<Self, Error> {
         let mut command = Command::new(program);
         command.arg(role).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Ctrl-C goes to this process alone, which ends the servers.

@@ -1,4 +1,5 @@
-//! Memory and CPU of processes and of the machine, read from `/proc` now and then; for views, so what cannot be read is 0.
+//! Memory and CPU of processes and of the machine, read from `/proc` now and then; for views, so what cannot be read
+//! is 0.
 
 use std::{collections::BTreeMap, fs};
 

@@ -18,8 +18,8 @@ pub mod tiles {
         pub height: u32,
     }
 
-    /// The shades of a square of the picture, row by row from the top, one byte a pixel: 0 inside the set, else 1 to 255
-    /// and round again, a little more for every step that the point takes longer to escape.
+    /// The shades of a square of the picture, row by row from the top, one byte a pixel: 0 inside the set, else 1 to
+    /// 255 and round again, a little more for every step that the point takes longer to escape.
     ///
     /// Each pixel is the mean of nine points.
     pub fn render(view: View, left: u32, top: u32, size: u32, #[default(2_000)] steps: u32) -> Vec<u8> {

@@ -14,8 +14,8 @@ pub mod words {
         pub times: u64,
     }
 
-    /// Counts the words in one of so many parts of a text, part 0 being the first. A word that lies across the border of
-    /// two parts belongs to the one it begins in.
+    /// Counts the words in one of so many parts of a text, part 0 being the first. A word that lies across the border
+    /// of two parts belongs to the one it begins in.
     pub fn count(text: String, part: u32, parts: u32) -> Result<Vec<Tally>, String> {
         if part >= parts {
             return Err(format!("there is no part {part} of {parts}: the first is 0"));

@@ -3,8 +3,8 @@
 //! The map: `peers` (connections, batches), `clients` (submissions, results until they are delivered), `cancels`,
 //! `output` (what tasks write, for their clients), `clusters` (what they offer, hold and report), `classes` (waiting
 //! tasks by need), `assignment` (placement and balancing), `registrations` (what names mean), `tasks` (the slab),
-//! `objects`, `view`, `monitor` (who watches), `note` (for the log). States are in [`crate::task`], choices in [`crate::policy`].
-//! Handlers change state and note what is due; [`Scheduler::tick`] places, expires and sends.
+//! `objects`, `view`, `monitor` (who watches), `note` (for the log). States are in [`crate::task`], choices in
+//! [`crate::policy`]. Handlers change state and note what is due; [`Scheduler::tick`] places, expires and sends.
 
 mod assignment;
 mod cancels;

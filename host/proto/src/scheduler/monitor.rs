@@ -2,8 +2,8 @@
 //!
 //! The cost of a task is a few additions and one entry in a ring (`totals`, `ended`); pictures are made only for
 //! watchers that are there and have taken what they were sent before. A *round* goes to all of these at once: `rows`
-//! finds what changed, `update` makes the bodies, one for all watchers that are equally far. One update is on its way to
-//! a watcher at any time, so one that does not read costs what it was sent last, and its connection in the end.
+//! finds what changed, `update` makes the bodies, one for all watchers that are equally far. One update is on its way
+//! to a watcher at any time, so one that does not read costs what it was sent last, and its connection in the end.
 
 mod ended;
 mod lines;

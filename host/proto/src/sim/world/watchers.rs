@@ -1,5 +1,5 @@
-//! Watchers in the world: quick ones, slow ones and such that begin anew for no reason. What they see is made of updates
-//! alone, and in the end it must be what the scheduler sees.
+//! Watchers in the world: quick ones, slow ones and such that begin anew for no reason. What they see is made of
+//! updates alone, and in the end it must be what the scheduler sees.
 
 use super::{Event, Node, World};
 use crate::{
