@@ -144,6 +144,32 @@ fn lines_of_guests_are_seen_with_task_and_worker() {
 }
 
 #[test]
+fn lines_of_a_preload_are_seen_without_a_task() {
+    // A snapshot that is in the cache already would say nothing.
+    let value = std::process::id();
+    let preload = format!("behaviour.work:set_counter({value})");
+    let stack = Stack::new(1, &["--preload", &preload], &[&guest("tests/guests/behaviour")]);
+    let mut watcher = watcher(&stack, &[Topic::Logs]);
+    until(&mut watcher, "the preload's line", |view| !view.logs.is_empty());
+    let line = &watcher.view().logs[0];
+    assert_eq!((line.text.clone(), line.source.as_str()), (format!("the counter starts at {value}"), "info"));
+    assert!(line.task.is_empty() && line.worker.is_empty(), "{line:?}");
+}
+
+#[test]
+fn the_cpu_time_of_a_task_is_its_work_and_not_its_sleep() {
+    let stack = Stack::new(1, &[], &[&guest("tests/guests/wasi")]);
+    let mut watcher = watcher(&stack, &[Topic::Tasks]);
+    stack.value("wasi.system:sleep(400)");
+    stack.value("wasi.system:work(200)");
+    until(&mut watcher, "two tasks", |view| view.recent.len() == 2);
+    let [sleep, work] = &watcher.view().recent[..] else { panic!("two tasks") };
+    assert!(sleep.run_us >= 400_000 && sleep.cpu_us < 100_000, "{sleep:?}");
+    // The machine may be busy with others meanwhile.
+    assert!(work.cpu_us >= 20_000 && work.cpu_us <= work.run_us, "{work:?}");
+}
+
+#[test]
 fn followed_lines_come_as_they_are_written_and_the_command_ends_with_its_reader() {
     let stack = Stack::new(1, &[], &[&guest("tests/guests/wasi")]);
     let mut child = Command::new(SCALER)

@@ -143,6 +143,7 @@ impl Watcher {
     /// # Errors
     /// As [`Self::next`].
     pub fn next_or(&mut self, fds: &[BorrowedFd<'_>], deadline: Option<Instant>) -> Result<Option<&News>, WatchError> {
+        let mut is_over = false;
         loop {
             match self.line.next()? {
                 Some(Said::Welcome) => self.begin(),
@@ -159,10 +160,12 @@ impl Watcher {
                     }
                 }
                 None => {
-                    let now = Instant::now();
-                    if deadline.is_some_and(|deadline| deadline <= now) {
+                    if is_over {
                         return Ok(None);
                     }
+                    // What has arrived is only found by waiting, if only for no time.
+                    let now = Instant::now();
+                    is_over = deadline.is_some_and(|deadline| deadline <= now);
                     let silent = self.line.heard() + SILENCE;
                     if silent <= now && self.is_live {
                         self.line.redial();

@@ -231,7 +231,7 @@ pub struct LogView {
     pub at_ms: u64,
     /// The task, empty for a preload.
     pub task: String,
-    /// Name of the worker.
+    /// Name of the worker, empty for a preload that prepared all workers.
     pub worker: String,
     /// Its agent.
     pub cluster: String,

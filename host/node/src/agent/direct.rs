@@ -1,6 +1,9 @@
 //! A processor for one purpose, driven step by step: to take a snapshot, to try a preload, to run one call.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use scaler_proto::message::{Failure, FailureKind};
 use serde::Serialize;
@@ -18,6 +21,27 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(super) struct Direct {
     process: Process,
     label: String,
+    lines: Option<Arc<PreloadLines>>,
+}
+
+/// What preloads have written and nobody has taken yet: the first lines, as many as a scheduler may want to see.
+#[derive(Debug, Default)]
+pub(super) struct PreloadLines(Mutex<Vec<LogRecord>>);
+
+/// Most lines that wait to be taken.
+const LINES_MAX: usize = 256;
+
+impl PreloadLines {
+    fn keep(&self, line: LogRecord) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() < LINES_MAX {
+            lines.push(line);
+        }
+    }
+
+    pub(super) fn take(&self) -> Vec<LogRecord> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Direct {
@@ -25,9 +49,15 @@ impl Direct {
     pub(super) fn start(setup: &Setup, label: impl Into<String>) -> Result<Self, Failure> {
         let process = Process::spawn()
             .map_err(|error| failure(FailureKind::Internal, format!("starting a processor: {error}")))?;
-        let mut direct = Self { process, label: label.into() };
+        let mut direct = Self { process, label: label.into(), lines: None };
         direct.say(Kind::Setup, setup);
         Ok(direct)
+    }
+
+    /// The guest's lines are kept there as well.
+    pub(super) fn keeping(mut self, lines: &Arc<PreloadLines>) -> Self {
+        self.lines = Some(Arc::clone(lines));
+        self
     }
 
     /// Appends a record; it goes out with the next answer that is waited for.
@@ -75,6 +105,9 @@ impl Direct {
                     Kind::Log => {
                         if let Ok(line) = records::value::<LogRecord>(kind, body) {
                             guest_log(&self.label, &line);
+                            if let Some(lines) = &self.lines {
+                                lines.keep(line);
+                            }
                         }
                     }
                     kind if kind == wanted => return Ok(body.to_vec()),

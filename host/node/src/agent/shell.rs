@@ -437,7 +437,7 @@ impl Shell {
                 Kind::Log => {
                     let line: LogRecord = records::value(kind, body)?;
                     let name = &self.names[worker];
-                    match self.core.guest_line(now(), number, line.task, line.source, &line.text) {
+                    match self.core.guest_line(now(), Some(number), line.task, line.source, &line.text) {
                         Verdict::Passed { dropped } => {
                             if dropped > 0 {
                                 tracing::warn!(worker = name, "{dropped} lines of guests were dropped: too many");
@@ -479,6 +479,10 @@ impl Shell {
 
     fn read_news(&mut self) {
         self.waker.clear();
+        // In the log they are already.
+        for line in self.workshop.take_lines() {
+            self.core.guest_line(now(), None, None, line.source, &line.text);
+        }
         loop {
             match self.news.try_recv() {
                 Ok(News::Modules(modules)) => self.modules(modules),

@@ -1,6 +1,6 @@
 //! From a component's bytes to what processors load: compiled, and prepared by its preload call.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use scaler_module::{Module, Signature};
 use scaler_proto::{
@@ -10,10 +10,10 @@ use scaler_proto::{
     resolve::resolve,
 };
 
-use super::direct::Direct;
+use super::direct::{Direct, PreloadLines};
 use crate::{
     compiler::{Action, Cache, Key},
-    processor::records::{PreloadRecord, ProgramRecord, Setup, SnapshotRequest, failure},
+    processor::records::{LogRecord, PreloadRecord, ProgramRecord, Setup, SnapshotRequest, failure},
 };
 
 /// A preload call, checked against the function it calls.
@@ -37,15 +37,21 @@ pub(super) struct Prepared {
 pub(super) struct Workshop {
     cache: Cache,
     setup: Setup,
+    lines: Arc<PreloadLines>,
 }
 
 impl Workshop {
     pub(super) fn new(setup: Setup) -> anyhow::Result<Self> {
-        Ok(Self { cache: Cache::open()?, setup })
+        Ok(Self { cache: Cache::open()?, setup, lines: Arc::default() })
     }
 
     pub(super) fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// What guests wrote in preloads since the last call.
+    pub(super) fn take_lines(&self) -> Vec<LogRecord> {
+        self.lines.take()
     }
 
     /// Removes what must not outlive the process.
@@ -79,7 +85,7 @@ impl Workshop {
         }
         let program =
             ProgramRecord { number: 0, artifact: prepared.artifact.clone(), preload: prepared.preload.clone() };
-        Direct::start(&self.setup, "preload")?.begin(&program, self.preload_timeout())
+        Direct::start(&self.setup, "preload")?.keeping(&self.lines).begin(&program, self.preload_timeout())
     }
 
     fn preload_timeout(&self) -> Duration {
@@ -116,7 +122,11 @@ impl Workshop {
             call: preload.record.clone(),
             output: output.clone(),
         };
-        let taken = Direct::start(&self.setup, "preload")?.snapshot(&program, &request, self.preload_timeout());
+        let taken = Direct::start(&self.setup, "preload")?.keeping(&self.lines).snapshot(
+            &program,
+            &request,
+            self.preload_timeout(),
+        );
         let _ = fs::remove_file(&input);
         let taken = taken?;
         let compiled = if taken.is_cacheable {

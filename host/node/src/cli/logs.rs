@@ -34,8 +34,9 @@ pub(super) struct LogsArgs {
 }
 
 pub(super) fn logs(arguments: &LogsArgs) -> Result<ExitCode> {
-    let mut signals = Signals::install()?;
     let mut watcher = arguments.connection.watch(&[Topic::Logs])?;
+    // Until here a signal ends the command as it ends any other.
+    let mut signals = Signals::install()?;
     let mut printer = Printer::new(arguments);
     printer.lines(watcher.view())?;
     while arguments.follow && signals.received() == 0 {
@@ -135,7 +136,8 @@ impl Printer {
             text.push_str(&format!("({} lines were dropped here: too many)\n", line.dropped));
         }
         let task = if line.task.is_empty() { "preload" } else { line.task.as_str() };
-        let (worker, source) = (&line.worker, &line.source);
+        let worker = if line.worker.is_empty() { "-" } else { line.worker.as_str() };
+        let source = &line.source;
         let head = format!("{} {worker} {task}", time_of_day(at_ms));
         if self.is_coloured {
             let colour = match source.as_str() {

@@ -68,34 +68,34 @@ impl Lines {
     fn admit(&mut self, now: Time, worker: u16, length: usize) -> Verdict {
         let cost = length as u64 + LINE_COST;
         self.all.fill(now, AGENT_RATE, AGENT_BURST);
-        let allowance = self.workers.get_mut(usize::from(worker)).map(|bucket| {
-            bucket.fill(now, WORKER_RATE, WORKER_BURST);
-            bucket
-        });
-        match allowance {
-            Some(bucket) if bucket.bytes >= cost && self.all.bytes >= cost => {
-                bucket.bytes -= cost;
-                self.all.bytes -= cost;
-                Verdict::Passed { dropped: std::mem::take(&mut self.dropped) }
-            }
-            _ => {
-                self.dropped += 1;
-                Verdict::Dropped
-            }
+        let mut own = self.workers.get_mut(usize::from(worker));
+        if let Some(own) = &mut own {
+            own.fill(now, WORKER_RATE, WORKER_BURST);
         }
+        if self.all.bytes < cost || own.as_ref().is_some_and(|own| own.bytes < cost) {
+            self.dropped += 1;
+            return Verdict::Dropped;
+        }
+        self.all.bytes -= cost;
+        if let Some(own) = own {
+            own.bytes -= cost;
+        }
+        Verdict::Passed { dropped: std::mem::take(&mut self.dropped) }
     }
 }
 
 impl Agent {
-    /// A guest wrote a line. Whether it may go anywhere: to the scheduler it goes from here.
+    /// A guest wrote a line, on a worker or (`None`) in a preload before there were any. Whether it may go anywhere: to
+    /// the scheduler it goes from here.
     pub fn guest_line(
         &mut self,
         now: Time,
-        worker: u16,
+        worker: Option<u16>,
         task: Option<TaskId>,
         source: LogSource,
         text: &str,
     ) -> Verdict {
+        let worker = worker.unwrap_or(LogLine::NO_WORKER);
         let verdict = self.lines.admit(now, worker, text.len());
         if let Verdict::Passed { dropped } = verdict {
             let waiting = || -> u64 { self.uplink.lines.iter().map(|line| line.text.len() as u64 + LINE_COST).sum() };

@@ -97,6 +97,11 @@ pub enum LogSource {
     Error,
 }
 
+impl LogLine {
+    /// See [`LogLine::worker`].
+    pub const NO_WORKER: u16 = u16::MAX;
+}
+
 impl LogSource {
     /// The name that views and commands show.
     #[must_use]
@@ -119,7 +124,7 @@ pub struct LogLine {
     /// The task that wrote it, none for a preload.
     #[serde(default)]
     pub task: Option<TaskId>,
-    /// Index of the worker within its agent.
+    /// Index of the worker within its agent, [`LogLine::NO_WORKER`] for a preload before there were any.
     #[serde(default)]
     pub worker: u16,
     /// Where it was written.

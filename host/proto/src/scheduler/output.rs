@@ -78,7 +78,7 @@ impl Scheduler {
             let length = clip(&line.text, LINE_BYTES).len();
             line.text.truncate(length);
             let worker = cluster.workers.get(usize::from(line.worker));
-            let worker = worker.map_or_else(|| "(unknown)".into(), |worker| std::sync::Arc::clone(&worker.name));
+            let worker = worker.map_or_else(Default::default, |worker| std::sync::Arc::clone(&worker.name));
             if let Some(task) = line.task
                 && let Some(client) = self.clients.get_mut(&task.client)
                 && let Some(output) = &mut client.output

@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     RepeatAttemptNumbers,
     /// A result goes out before it is written down.
     FinishUnwritten,
+    /// Watchers are not told of what is gone.
+    HideDepartures,
 }
 
 /// The fault of this core; none outside of tests.

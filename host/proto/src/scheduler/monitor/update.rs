@@ -3,7 +3,7 @@
 use super::{Cursor, RECENT_MAX, Topics};
 use crate::{
     ids::Time,
-    scheduler::Scheduler,
+    scheduler::{Scheduler, seeded::Fault},
     view::{Changes, ClientView, FunctionView, HISTORY_MAX, LogView, ParkedView, TaskView, View, WorkerView},
 };
 
@@ -80,7 +80,7 @@ impl Scheduler {
         let from = since.unwrap_or_default();
         let View { scheduler, tasks, parked, .. } = self.head(now);
         let mut packer = Packer::new(Changes { scheduler, tasks, parked, ..Changes::default() });
-        if since.is_some() {
+        if since.is_some() && !self.seeded.is(Fault::HideDepartures) {
             packer.all(rows.workers_gone(from.stamp), weight_of_gone, |part| &mut part.workers_gone);
             packer.all(rows.clients_gone(from.stamp), |name| 8 + name.len(), |part| &mut part.clients_gone);
         }
