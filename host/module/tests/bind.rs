@@ -79,7 +79,8 @@ fn arguments_come_by_position_by_name_by_default_or_as_none() {
 
 #[test]
 fn objects_leave_holes_and_are_checked_apart() {
-    let mut sig = signature(&[("table", list(Type::Float64)), ("scale", Type::Float64), ("label", option(Type::String))]);
+    let mut sig =
+        signature(&[("table", list(Type::Float64)), ("scale", Type::Float64), ("label", option(Type::String))]);
     sig.parameters[1].default = Some(Value::Float(1.0));
     let object =
         |value: &Value| if let Value::Str(name) = value { name.strip_prefix('@').map(str::to_owned) } else { None };

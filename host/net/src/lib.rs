@@ -19,4 +19,5 @@ pub use address::{Address, AddressError};
 pub use linger::linger;
 pub use link::{Event, Link, NetError, Options, SendError};
 pub use scaler_proto::{ids::PeerId, wire::Frames};
+pub use socket::set_io_threads;
 pub use wait::{Readiness, Waker, raise_file_limit, wait};

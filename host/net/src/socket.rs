@@ -32,6 +32,12 @@ fn context() -> &'static zmq::Context {
     CONTEXT.get_or_init(zmq::Context::new)
 }
 
+/// How many threads of libzmq move bytes between sockets and kernel. Counts only before the first link of the process.
+pub fn set_io_threads(count: u32) {
+    // libzmq refuses none and too many; then its default of one stays.
+    let _ = context().set_io_threads(i32::try_from(count).unwrap_or(1));
+}
+
 /// A number that no connection of this process had before.
 pub(crate) fn next_peer() -> PeerId {
     static NEXT: AtomicU64 = AtomicU64::new(1);

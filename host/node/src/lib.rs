@@ -10,6 +10,7 @@ pub mod cli;
 pub mod compiler;
 pub mod config;
 pub mod demo;
+mod doctor;
 pub mod exit;
 pub mod guest;
 mod line;

@@ -1,11 +1,13 @@
 //! The log of a process: one line an event, with time, level and role, to every path that was asked for.
+//!
+//! What guests print is logged by their agent, because processors write nothing themselves: to the terminal like any
+//! other line, but next to a file, into one of its own for each processor (`PATH-PID`), as in the original.
+
+mod sink;
 
 use std::{
     fmt::{self, Write as _},
-    fs::{self, File, OpenOptions},
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::OnceLock,
 };
 
 use serde_json::{Map, Value};
@@ -22,10 +24,15 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt as _},
 };
 
+use self::sink::Sink;
 use crate::config::{LoggingLevel, LoggingSettings};
 
 /// Events of this target are CRITICAL: `tracing::error!(target: logging::CRITICAL, "..")`.
 pub const CRITICAL: &str = "critical";
+/// Events of this target were written by a guest; their field `pid` names its processor.
+pub const GUEST: &str = "guest";
+
+static REACHES_STDERR: OnceLock<bool> = OnceLock::new();
 
 /// Starts the log of this process. A path that cannot be written costs a warning, not the process.
 pub fn init(role: &'static str, settings: &LoggingSettings) {
@@ -37,8 +44,9 @@ pub fn init(role: &'static str, settings: &LoggingSettings) {
         }
     }
     if sinks.is_empty() && !troubles.is_empty() {
-        sinks.push(Sink::Stderr);
+        sinks.push(Sink::stderr());
     }
+    let _ = REACHES_STDERR.set(sinks.iter().any(Sink::reaches_stderr));
     let layer = Lines { role, level: settings.level, json: settings.json, sinks };
     // A second start in one process (tests) keeps the first log.
     let _ = tracing::subscriber::set_global_default(Registry::default().with(layer));
@@ -48,6 +56,12 @@ pub fn init(role: &'static str, settings: &LoggingSettings) {
     }
 }
 
+/// Whether whoever reads stderr sees the log as well, so that nothing needs to be said twice.
+#[must_use]
+pub fn reaches_stderr() -> bool {
+    REACHES_STDERR.get().copied().unwrap_or(false)
+}
+
 struct Lines {
     role: &'static str,
     level: LoggingLevel,
@@ -55,50 +69,10 @@ struct Lines {
     sinks: Vec<Sink>,
 }
 
-enum Sink {
-    Stdout,
-    Stderr,
-    File { path: PathBuf, file: Mutex<File> },
-}
-
-impl Sink {
-    fn open(path: &Path) -> io::Result<Self> {
-        if path == Path::new("/dev/stdout") {
-            return Ok(Self::Stdout);
-        }
-        if path == Path::new("/dev/stderr") {
-            return Ok(Self::Stderr);
-        }
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder)?;
-        }
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
-        Ok(Self::File { path: path.to_owned(), file: Mutex::new(file) })
-    }
-
-    /// A log that cannot be written must not stop the work, so errors end here.
-    fn write(&self, line: &[u8]) {
-        let _ = match self {
-            Self::Stdout => io::stdout().lock().write_all(line),
-            Self::Stderr => io::stderr().lock().write_all(line),
-            Self::File { file, .. } => file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line),
-        };
-    }
-}
-
-impl fmt::Debug for Sink {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stdout => f.write_str("stdout"),
-            Self::Stderr => f.write_str("stderr"),
-            Self::File { path, .. } => write!(f, "{}", path.display()),
-        }
-    }
-}
-
 impl Lines {
     fn wants(&self, metadata: &Metadata<'_>) -> bool {
         let level = match self.level {
+            LoggingLevel::NotSet => return *metadata.level() <= Level::DEBUG,
             LoggingLevel::Debug => Level::DEBUG,
             LoggingLevel::Info => Level::INFO,
             LoggingLevel::Warning => Level::WARN,
@@ -110,10 +84,9 @@ impl Lines {
         *metadata.level() <= level && (ours || *metadata.level() <= Level::WARN)
     }
 
-    fn line(&self, event: &Event<'_>) -> String {
+    fn line(&self, metadata: &Metadata<'_>, fields: Fields) -> Line {
         let mut time = String::new();
         let _ = SystemTime.format_time(&mut Writer::new(&mut time));
-        let metadata = event.metadata();
         let level = match *metadata.level() {
             _ if metadata.target() == CRITICAL => "CRITICAL",
             Level::ERROR => "ERROR",
@@ -121,8 +94,6 @@ impl Lines {
             Level::INFO => "INFO",
             _ => "DEBUG",
         };
-        let mut fields = Fields::default();
-        event.record(&mut fields);
         if self.json {
             let mut object = Map::new();
             object.insert("time".into(), time.into());
@@ -130,17 +101,43 @@ impl Lines {
             object.insert("role".into(), self.role.into());
             object.insert("message".into(), fields.message.into());
             object.extend(fields.others.into_iter().map(|(name, value)| (name.to_owned(), value)));
-            return format!("{}\n", Value::Object(object));
+            return Line { before: String::new(), level: "", after: format!("{}\n", Value::Object(object)) };
         }
-        let mut line = format!("{time} {level:<8} {}: {}", self.role, fields.message);
+        let padding = " ".repeat("CRITICAL".len() - level.len());
+        let mut after = format!("{padding} {}: {}", self.role, fields.message);
         for (name, value) in fields.others {
             let _ = match value {
-                Value::String(text) => write!(line, " {name}={text}"),
-                other => write!(line, " {name}={other}"),
+                Value::String(text) => write!(after, " {name}={text}"),
+                other => write!(after, " {name}={other}"),
             };
         }
-        line.push('\n');
-        line
+        after.push('\n');
+        Line { before: time + " ", level, after }
+    }
+}
+
+/// A line of the log, in parts, so that a terminal can show the level in colour.
+struct Line {
+    before: String,
+    level: &'static str,
+    after: String,
+}
+
+impl Line {
+    fn plain(&self) -> String {
+        [&self.before, self.level, &self.after].concat()
+    }
+
+    fn coloured(&self) -> String {
+        let code = match self.level {
+            "CRITICAL" => "1;31",
+            "ERROR" => "31",
+            "WARNING" => "33",
+            "INFO" => "32",
+            "DEBUG" => "2",
+            _ => return self.plain(),
+        };
+        [&self.before, "\x1b[", code, "m", self.level, "\x1b[0m", &self.after].concat()
     }
 }
 
@@ -150,9 +147,13 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
-        let line = self.line(event);
+        let metadata = event.metadata();
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let processor = if metadata.target() == GUEST { fields.take_pid() } else { None };
+        let line = self.line(metadata, fields);
         for sink in &self.sinks {
-            sink.write(line.as_bytes());
+            sink.write(&line, processor);
         }
     }
 }
@@ -169,6 +170,12 @@ impl Fields {
             ("message", Value::String(text)) => self.message = text,
             (name, value) => self.others.push((name, value)),
         }
+    }
+
+    /// The process id, which is in the file's name and needs no place in the line.
+    fn take_pid(&mut self) -> Option<u64> {
+        let at = self.others.iter().position(|(name, _)| *name == "pid")?;
+        self.others.remove(at).1.as_u64()
     }
 }
 
@@ -200,13 +207,19 @@ impl Visit for Fields {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use super::*;
+
+    fn log_to(path: &Path, level: LoggingLevel, json: bool, act: impl FnOnce()) {
+        let layer = Lines { role: "scheduler", level, json, sinks: vec![Sink::open(path).expect("log file")] };
+        tracing::subscriber::with_default(Registry::default().with(layer), act);
+    }
 
     fn logged(level: LoggingLevel, json: bool, act: impl FnOnce()) -> String {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("missing/folder/log");
-        let layer = Lines { role: "scheduler", level, json, sinks: vec![Sink::open(&path).expect("log file")] };
-        tracing::subscriber::with_default(Registry::default().with(layer), act);
+        log_to(&path, level, json, act);
         fs::read_to_string(path).expect("log")
     }
 
@@ -229,5 +242,34 @@ mod tests {
         });
         let value: Value = serde_json::from_str(&log).expect("one object");
         assert_eq!((&value["level"], &value["message"]), (&"CRITICAL".into(), &"the end".into()));
+    }
+
+    #[test]
+    fn notset_hears_the_libraries_too() {
+        let say = || tracing::debug!(target: "other::library", "heard");
+        assert_eq!(logged(LoggingLevel::Debug, false, say), "");
+        assert!(logged(LoggingLevel::NotSet, false, say).contains("DEBUG    scheduler: heard"));
+    }
+
+    #[test]
+    fn a_guests_line_goes_to_the_file_of_its_processor() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("cluster.log");
+        log_to(&path, LoggingLevel::Info, false, || {
+            tracing::info!(target: GUEST, pid = 77_u32, worker = "w-1", "guest: hello");
+            tracing::info!(target: "scaler_node", pid = 78_u32, "started");
+        });
+        let (own, guest) = (fs::read_to_string(&path), fs::read_to_string(folder.path().join("cluster.log-77")));
+        let (own, guest) = (own.expect("log"), guest.expect("log of the processor"));
+        assert!(own.contains("started pid=78") && !own.contains("hello"), "{own}");
+        assert!(guest.ends_with("scheduler: guest: hello worker=w-1\n"), "{guest}");
+    }
+
+    #[test]
+    fn only_the_level_is_coloured() {
+        let line = Line { before: "12:00 ".to_owned(), level: "ERROR", after: "    x: y\n".to_owned() };
+        assert_eq!(line.coloured(), "12:00 \x1b[31mERROR\x1b[0m    x: y\n");
+        let json = Line { before: String::new(), level: "", after: "{}\n".to_owned() };
+        assert_eq!(json.coloured(), "{}\n");
     }
 }

@@ -89,6 +89,7 @@ struct Addresses {
 impl Shell {
     fn new(settings: &SchedulerSettings) -> anyhow::Result<Self> {
         scaler_net::raise_file_limit()?;
+        scaler_net::set_io_threads(settings.io_threads);
         let wanted = &settings.scheduler_address;
         let monitor_address = match &settings.monitor_address {
             Some(address) => address.clone(),
@@ -336,14 +337,15 @@ fn config_of(settings: &SchedulerSettings, addresses: &Addresses) -> SchedulerCo
         monitor_address: Some(addresses.monitor.to_string()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         protected: settings.protected,
-        allocate_policy: match settings.allocate_policy {
+        allocate_policy: match settings.allocate_policy() {
             AllocatePolicy::Even => core::AllocatePolicy::Even,
             AllocatePolicy::Capability => core::AllocatePolicy::Capability,
         },
         waiting_max: u64::try_from(settings.max_number_of_tasks_waiting).ok(),
         client_timeout_ms: settings.client_timeout_seconds.saturating_mul(1_000),
         worker_timeout_ms: settings.worker_timeout_seconds.saturating_mul(1_000),
-        load_balance_ms: settings.load_balance_seconds.saturating_mul(1_000),
+        // Negative: never, which the core calls 0.
+        load_balance_ms: u64::try_from(settings.load_balance_seconds).unwrap_or(0).saturating_mul(1_000),
         load_balance_trigger_times: settings.load_balance_trigger_times,
         max_attempts: settings.max_attempts,
         result_buffer_bytes: settings.result_buffer_bytes,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use scaler_proto::message::FailureKind;
+use scaler_proto::message::{FailureKind, timeout_message};
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
@@ -74,7 +74,7 @@ pub(crate) fn error_message(value: &[u8]) -> String {
 /// Finds out why a call did not come back: what the host decided comes first, then what the guest said, then the trap.
 pub(crate) fn fault_of(error: wasmtime::Error, task: &Task<'_>, state: &mut TaskState, mut last: LastWords) -> Fault {
     if let Some(stopped) = error.downcast_ref::<Stopped>() {
-        return Fault { trace: trace_of(&error), ..Fault::new(stopped.kind(), stopped_message(*stopped, task)) };
+        return Fault { trace: trace_of(&error), ..Fault::new(stopped.kind(), stopped_message(*stopped, task, state)) };
     }
     if let Some(bad) = error.downcast_ref::<BadArgument>() {
         let message = format!("{}: {}", task.entry.function(), bad.describe(task.entry.parameters()));
@@ -105,10 +105,10 @@ pub(crate) fn fault_of(error: wasmtime::Error, task: &Task<'_>, state: &mut Task
     Fault { trace: trace_of(&error), ..Fault::new(kind, clean(clip(&message, MAX_TEXT))) }
 }
 
-fn stopped_message(stopped: Stopped, task: &Task<'_>) -> String {
+fn stopped_message(stopped: Stopped, task: &Task<'_>, state: &TaskState) -> String {
     match (stopped, task.limits.timeout) {
         (Stopped::Timeout, Some(timeout)) => {
-            format!("the task ran longer than its timeout of {} s", timeout.as_secs_f64())
+            timeout_message(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX), state.ran_us(timeout))
         }
         _ => stopped.to_string(),
     }

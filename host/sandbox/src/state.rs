@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use scaler_proto::message::FailureKind;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
@@ -34,7 +34,7 @@ pub(crate) struct TaskState {
 pub(crate) enum Stopped {
     #[error("canceled")]
     Canceled,
-    #[error("the task ran longer than allowed")]
+    #[error("the time is over")]
     Timeout,
 }
 
@@ -91,6 +91,12 @@ impl TaskState {
             return Err(Stopped::Timeout);
         }
         Ok(())
+    }
+
+    /// For how long a task has run that was stopped at this limit.
+    pub(crate) fn ran_us(&self, timeout: Duration) -> u64 {
+        let over = self.deadline.map_or(Duration::ZERO, |deadline| deadline.elapsed());
+        u64::try_from((timeout + over).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Keeps what the guest says about its end.

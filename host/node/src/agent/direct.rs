@@ -104,7 +104,7 @@ impl Direct {
                     }
                     Kind::Log => {
                         if let Ok(line) = records::value::<LogRecord>(kind, body) {
-                            guest_log(&self.label, &line);
+                            guest_log(&self.label, self.process.pid(), &line);
                             if let Some(lines) = &self.lines {
                                 lines.keep(line);
                             }
@@ -117,7 +117,9 @@ impl Direct {
             let left = deadline.map_or(Duration::from_secs(3_600), |at| at.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 self.process.kill();
-                return Err(failure(FailureKind::Timeout, format!("{what} did not end in time")));
+                let seconds = limit.unwrap_or_default().as_secs_f64();
+                let text = format!("{what} ran longer than its limit of {seconds} s: its processor was killed");
+                return Err(failure(FailureKind::Timeout, text));
             }
             self.process.wait(left).map_err(|error| broken(error.into()))?;
             if !self.process.receive().map_err(broken)? && !self.has_record() {

@@ -21,6 +21,7 @@ use scaler_proto::{
 
 use crate::{
     config::{ClusterSettings, Isolation},
+    logging::GUEST,
     processor::records::{LogRecord, Setup},
 };
 
@@ -30,6 +31,7 @@ use crate::{
 /// What ends it before that; code 4 when the preload failed, 5 when there was no scheduler for too long.
 pub fn run(settings: ClusterSettings) -> anyhow::Result<ExitCode> {
     scaler_net::raise_file_limit()?;
+    scaler_net::set_io_threads(settings.worker_io_threads);
     let workshop = Arc::new(workshop::Workshop::new(setup_of(&settings))?);
     let config = config_of(&settings)?;
     let result = shell::Shell::new(&settings, config, Arc::clone(&workshop), settings.preload.clone())
@@ -69,15 +71,17 @@ fn config_of(settings: &ClusterSettings) -> anyhow::Result<AgentConfig> {
     Ok(config)
 }
 
-/// Logs a line that a guest wrote. The processor has filtered and capped it.
-fn guest_log(worker: &str, line: &LogRecord) {
+/// Logs a line that a guest wrote in the processor `pid`, which has filtered and capped it.
+fn guest_log(worker: &str, pid: u32, line: &LogRecord) {
     let text = &line.text;
     let source = line.source.name();
     let task = line.task.map_or_else(|| "-".to_owned(), |task| task.to_string());
     match line.source {
-        LogSource::Error => tracing::error!(worker, task, source, "guest: {text}"),
-        LogSource::Warn => tracing::warn!(worker, task, source, "guest: {text}"),
-        LogSource::Debug | LogSource::Trace => tracing::debug!(worker, task, source, "guest: {text}"),
-        _ => tracing::info!(worker, task, source, "guest: {text}"),
+        LogSource::Error => tracing::error!(target: GUEST, pid, worker, task, source, "guest: {text}"),
+        LogSource::Warn => tracing::warn!(target: GUEST, pid, worker, task, source, "guest: {text}"),
+        LogSource::Debug | LogSource::Trace => {
+            tracing::debug!(target: GUEST, pid, worker, task, source, "guest: {text}");
+        }
+        _ => tracing::info!(target: GUEST, pid, worker, task, source, "guest: {text}"),
     }
 }

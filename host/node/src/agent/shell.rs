@@ -442,7 +442,7 @@ impl Shell {
                             if dropped > 0 {
                                 tracing::warn!(worker = name, "{dropped} lines of guests were dropped: too many");
                             }
-                            guest_log(name, &line);
+                            guest_log(name, pid, &line);
                         }
                         Verdict::Dropped => {}
                     }

@@ -13,6 +13,7 @@ use scaler_net::{
 use scaler_proto::message::Topic;
 
 use crate::{
+    config::whole,
     exit,
     watch::{WatchError, Watcher},
 };
@@ -27,7 +28,7 @@ pub(super) struct Connection {
     #[arg(value_name = "ADDRESS")]
     pub(super) address: String,
     /// Give up when no scheduler answers for this long
-    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) connect_timeout_seconds: Duration,
 }
 
@@ -38,10 +39,10 @@ pub(super) struct CallOptions {
     #[arg(long, value_name = "CAPABILITIES", default_value_t = Capabilities::none(), hide_default_value = true)]
     pub(super) capabilities: Capabilities,
     /// A task that runs longer fails; without a cluster, how long to wait for one
-    #[arg(long, value_name = "S", value_parser = seconds)]
+    #[arg(long, value_name = "S", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) timeout_seconds: Option<Duration>,
     /// Higher runs first
-    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = whole::<i32>)]
     pub(super) priority: i32,
     /// Bring this component along instead of using one of the cluster's; it is called by the file's name
     #[arg(long, value_name = "FILE")]
@@ -120,10 +121,21 @@ impl CallOptions {
 }
 
 /// A positive number of seconds, fractions allowed.
-pub(super) fn seconds(text: &str) -> Result<Duration, anyhow::Error> {
-    let seconds: f64 = text.parse().map_err(|_| exit::coded(exit::USAGE, "not a number of seconds"))?;
-    if seconds <= 0.0 {
-        return Err(exit::coded(exit::USAGE, "must be positive"));
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a number of seconds; give one above 0, as in 2.5");
+    let seconds = text.parse::<f64>().map_err(|_| wrong())?;
+    if seconds > 0.0 { Duration::try_from_secs_f64(seconds).map_err(|_| wrong()) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_positive_numbers() {
+        assert_eq!(seconds("2.5"), Ok(Duration::from_millis(2500)));
+        for text in ["0", "-1", "inf", "NaN", "soon", ""] {
+            assert!(seconds(text).is_err_and(|error| error.contains("as in 2.5")), "{text}");
+        }
     }
-    Duration::try_from_secs_f64(seconds).map_err(|_| exit::coded(exit::USAGE, "not a number of seconds"))
 }

@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     };
     // stdout belongs to the result; what the guest logs is for people.
     let paths = vec![PathBuf::from("/dev/stderr")];
-    logging::init("run", &LoggingSettings { level: LoggingLevel::Info, paths, json: false });
+    logging::init("run", &LoggingSettings::new(LoggingLevel::Info, paths));
     let ended = agent::run_locally(&settings, &arguments.call)?;
     let target = format!("{}:{}", arguments.call.module, arguments.call.function);
     output::check_form(arguments.output, &target, &ended.signature)?;

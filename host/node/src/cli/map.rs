@@ -5,11 +5,13 @@
 //! each result at once.
 
 use std::{
+    collections::VecDeque,
     fs::File,
     io::{self, BufRead, BufReader, IsTerminal as _, Write},
     ops::Range,
     path::PathBuf,
     process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
     thread,
 };
 
@@ -52,10 +54,11 @@ pub(super) fn map(arguments: &MapArgs) -> anyhow::Result<ExitCode> {
     let input = Input::open(arguments)?;
     let client = arguments.connection.open()?;
     let function = arguments.options.function(&client, &arguments.function)?;
+    let places = input.places();
     let (sender, mut receiver) = client.pipe(MapOptions::new().submit(arguments.options.submit()));
     let bar = progress(input.length());
     let reader = thread::Builder::new().name("input".to_owned()).spawn(move || feed(input, &function, sender))?;
-    let outcome = print_results(&mut receiver, &bar);
+    let outcome = print_results(&mut receiver, &places, &bar);
     bar.finish_and_clear();
     // Ends the rest of the work where there is any. The reader may sit in a read of stdin for ever: do not wait for it
     // unless the output is complete.
@@ -72,29 +75,32 @@ pub(super) fn map(arguments: &MapArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Prints until the end or the first failure.
-fn print_results(receiver: &mut PipeReceiver, bar: &ProgressBar) -> anyhow::Result<()> {
+fn print_results(receiver: &mut PipeReceiver, places: &Places, bar: &ProgressBar) -> anyhow::Result<()> {
     let mut stdout = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
     // On one terminal, bar and results would overwrite each other.
     let shared = io::stdout().is_terminal() && !bar.is_hidden();
     let mut items = Vec::with_capacity(BATCH_MAX);
     while receiver.receive_many_blocking(&mut items, BATCH_MAX) {
         let count = items.len();
+        if let Some(first) = items.first() {
+            places.printed(first.index());
+        }
         let idle = count < BATCH_MAX;
-        let mut print = || print_batch(&mut items, &mut stdout, idle);
+        let mut print = || print_batch(&mut items, places, &mut stdout, idle);
         if shared { bar.suspend(print) } else { print() }?;
         bar.inc(count as u64);
     }
     output::written(stdout.flush())
 }
 
-fn print_batch(items: &mut Vec<PipeItem>, stdout: &mut impl Write, idle: bool) -> anyhow::Result<()> {
+fn print_batch(items: &mut Vec<PipeItem>, places: &Places, stdout: &mut impl Write, idle: bool) -> anyhow::Result<()> {
     for item in items.drain(..) {
         let index = item.index();
         match item.value() {
             Ok(value) => output::written(writeln!(stdout, "{}", value.to_json()))?,
             Err(error) => {
                 output::written(stdout.flush())?;
-                return Err(anyhow::Error::new(error).context(format!("element {index} of the input")));
+                return Err(anyhow::Error::new(error).context(places.of(index)));
             }
         }
     }
@@ -103,11 +109,12 @@ fn print_batch(items: &mut Vec<PipeItem>, stdout: &mut impl Write, idle: bool) -
 
 /// Reads, binds and sends until the input ends or nobody wants more.
 fn feed(mut input: Input, function: &Function, mut sender: PipeSender) -> Stopped {
+    let places = input.places();
     for index in 0_u64.. {
         let bound = match input.next(function) {
             Ok(None) => return None,
             Ok(Some(bound)) => bound,
-            Err(error) => return Some(error.context(format!("element {index} of the input"))),
+            Err(error) => return Some(error.context(places.of(index))),
         };
         if sender.send_blocking(bound).is_err() {
             // The receiver has the reason.
@@ -117,10 +124,52 @@ fn feed(mut input: Input, function: &Function, mut sender: PipeSender) -> Stoppe
     None
 }
 
+/// Where an element of the input is written, for whoever has to mend it.
+#[derive(Clone)]
+struct Places {
+    /// What has lines: a file or stdin.
+    name: Option<String>,
+    /// Empty lines are no elements: from this element on, so many lines were skipped. Only what was not printed yet.
+    skipped: Arc<Mutex<VecDeque<(u64, u64)>>>,
+}
+
+impl Places {
+    fn new(name: Option<String>) -> Self {
+        Self { name, skipped: Arc::default() }
+    }
+
+    /// An empty line stands before this element.
+    fn skip(&self, index: u64) {
+        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        match skipped.back_mut() {
+            Some((from, lines)) if *from == index => *lines += 1,
+            last => {
+                let lines = last.map_or(0, |(_, lines)| *lines) + 1;
+                skipped.push_back((index, lines));
+            }
+        }
+    }
+
+    /// Forgets what matters only to elements before this one.
+    fn printed(&self, index: u64) {
+        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        while skipped.get(1).is_some_and(|(from, _)| *from <= index) {
+            skipped.pop_front();
+        }
+    }
+
+    fn of(&self, index: u64) -> String {
+        let Some(name) = &self.name else { return format!("element {index} of the input") };
+        let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = skipped.iter().rev().find(|(from, _)| *from <= index).map_or(0, |(_, lines)| *lines);
+        format!("{name}, line {}", index + lines + 1)
+    }
+}
+
 enum Input {
     Range(Range<i64>),
     Lines { reader: BufReader<File>, path: PathBuf },
-    Json { reader: BufReader<io::Stdin> },
+    Json { reader: BufReader<io::Stdin>, elements: u64, places: Places },
 }
 
 impl Input {
@@ -129,7 +178,8 @@ impl Input {
             return Ok(Self::Range(range.clone()));
         }
         let Some(path) = &arguments.each_line else {
-            return Ok(Self::Json { reader: BufReader::with_capacity(64 << 10, io::stdin()) });
+            let reader = BufReader::with_capacity(64 << 10, io::stdin());
+            return Ok(Self::Json { reader, elements: 0, places: Places::new(Some("stdin".to_owned())) });
         };
         let file = File::open(path)
             .map_err(|error| exit::coded(exit::USAGE, format!("--each-line {}: {error}", path.display())))?;
@@ -140,6 +190,14 @@ impl Input {
         if let Self::Range(range) = self { Some(range.end.abs_diff(range.start.min(range.end))) } else { None }
     }
 
+    fn places(&self) -> Places {
+        match self {
+            Self::Range(_) => Places::new(None),
+            Self::Lines { path, .. } => Places::new(Some(path.display().to_string())),
+            Self::Json { places, .. } => places.clone(),
+        }
+    }
+
     fn next(&mut self, function: &Function) -> anyhow::Result<Option<BoundArguments>> {
         match self {
             Self::Range(range) => range.next().map(|number| bind(function, (number,))).transpose(),
@@ -147,11 +205,13 @@ impl Input {
                 let place = path.display().to_string();
                 line(reader, &place)?.map(|text| bind(function, (text,))).transpose()
             }
-            Self::Json { reader } => loop {
+            Self::Json { reader, elements, places } => loop {
                 let Some(text) = line(reader, "stdin")? else { return Ok(None) };
                 if text.trim().is_empty() {
+                    places.skip(*elements);
                     continue;
                 }
+                *elements += 1;
                 let value = Value::from_json(&text).map_err(|error| exit::coded(exit::USAGE, error.to_string()))?;
                 return match value {
                     value @ (Value::List(_) | Value::Map(_)) => bind(function, value),
@@ -223,6 +283,20 @@ mod tests {
     fn ranges_exclude_their_end_and_explain_themselves() {
         assert_eq!(range("-2..1_000"), Ok(-2..1000));
         assert!(range("5..1").is_err() && range("5").is_err() && range("a..b").is_err());
+    }
+
+    #[test]
+    fn an_element_is_found_by_its_line_although_empty_lines_are_none() {
+        let places = Places::new(Some("stdin".to_owned()));
+        // Lines: element 0, empty, empty, element 1, empty, element 2.
+        for before in [1, 1, 2] {
+            places.skip(before);
+        }
+        for _ in 0..2 {
+            assert_eq!([1, 2].map(|index| places.of(index)), ["stdin, line 4", "stdin, line 6"]);
+            places.printed(1);
+        }
+        assert_eq!(Places::new(None).of(7), "element 7 of the input");
     }
 
     #[test]

@@ -4,7 +4,10 @@
 //! sees anything, because their options come from the settings (`roles`).
 
 mod cancel;
+mod check;
+mod completions;
 mod connect;
+mod doctor;
 mod inspect;
 mod local;
 mod logs;
@@ -42,7 +45,7 @@ became a task; 3 no scheduler within --connect-timeout-seconds. Servers: 0 stopp
 #[derive(Subcommand)]
 enum Commands {
     /// Make a new guest project
-    New(guest::NewArgs),
+    New(NewCommand),
     /// Turn a guest crate into a component
     Build(BuildCommand),
     /// Build a guest and call it, again after every change of its files
@@ -65,6 +68,12 @@ enum Commands {
     Shutdown(status::ShutdownArgs),
     /// Run object storage, scheduler and cluster together in the foreground
     Up(up::UpArgs),
+    /// Check a deployment file
+    Config(check::ConfigArgs),
+    /// Say what is missing on this machine, and what to do about it
+    Doctor(doctor::DoctorArgs),
+    /// Print a script that completes commands and flags in a shell
+    Completions(completions::CompletionsArgs),
     /// Price options on a cluster of your own for half a minute, with pictures
     Demo(demo::DemoArgs),
     /// Measure no-op tasks through the real processes, beside the sandbox alone
@@ -80,6 +89,16 @@ enum Commands {
     ObjectStorageServer(RoleArgs),
 }
 
+/// `scaler new`.
+#[derive(clap::Args)]
+struct NewCommand {
+    #[command(flatten)]
+    new: guest::NewArgs,
+    /// Say as one JSON object what was made
+    #[arg(long)]
+    json: bool,
+}
+
 /// `scaler build`, once or again and again.
 #[derive(clap::Args)]
 struct BuildCommand {
@@ -88,6 +107,9 @@ struct BuildCommand {
     /// Build again whenever a file of the guest changes, until Ctrl-C
     #[arg(long)]
     watch: bool,
+    /// Say as one JSON object what was built
+    #[arg(long, conflicts_with = "watch")]
+    json: bool,
 }
 
 /// A role's arguments are read by `roles`; here they only make the command appear in the help.
@@ -141,14 +163,24 @@ fn run(command: Commands) -> ExitCode {
         Commands::Cancel(arguments) => cancel::cancel(&arguments),
         Commands::Shutdown(arguments) => status::shutdown(&arguments),
         Commands::Up(arguments) => up::up(&arguments),
+        Commands::Config(arguments) => check::config(&arguments),
+        Commands::Doctor(arguments) => doctor::doctor(&arguments),
+        Commands::Completions(arguments) => completions::completions(&arguments),
         Commands::Demo(arguments) => demo::demo(&arguments),
         Commands::Bench(arguments) => bench::bench(&arguments),
     };
     outcome.unwrap_or_else(|error| output::explain(&error))
 }
 
-fn make(arguments: &guest::NewArgs) -> anyhow::Result<ExitCode> {
-    guest::new(arguments, &mut std::io::stdout()).map_err(anyhow::Error::new)?;
+fn make(arguments: &NewCommand) -> anyhow::Result<ExitCode> {
+    let NewCommand { new, json } = arguments;
+    let mut told = Vec::new();
+    guest::new(new, &mut told).map_err(anyhow::Error::new)?;
+    if *json {
+        let module = new.name.file_name().unwrap_or_default().to_string_lossy().replace('-', "_");
+        told = format!("{}\n", serde_json::json!({"path": new.name.to_string_lossy(), "module": module})).into_bytes();
+    }
+    output::written(std::io::stdout().lock().write_all(&told))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -158,6 +190,18 @@ fn build(arguments: &BuildCommand) -> anyhow::Result<ExitCode> {
     }
     let built = guest::build(&arguments.build, &mut std::io::stderr()).map_err(anyhow::Error::new)?;
     let mut stdout = std::io::stdout().lock();
-    output::written(writeln!(stdout, "{}", built.path.display()))?;
+    let line = if arguments.json {
+        serde_json::json!({
+            "path": built.path.to_string_lossy(),
+            "size_bytes": built.size_bytes,
+            "functions": built.functions,
+            "wasi": built.wasi,
+            "elapsed_ms": u64::try_from(built.elapsed.as_millis()).unwrap_or(u64::MAX),
+        })
+        .to_string()
+    } else {
+        built.path.display().to_string()
+    };
+    output::written(writeln!(stdout, "{line}"))?;
     Ok(ExitCode::SUCCESS)
 }

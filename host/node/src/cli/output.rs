@@ -126,7 +126,6 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::NoCluster { .. } => {
             Some("start one with `scaler_cluster ADDRESS`; `scaler status ADDRESS` shows what is there")
         }
-        Error::ShutdownRefused { .. } => Some("a scheduler that was started with `--protected false` allows it"),
         _ => None,
     }
 }

@@ -72,9 +72,11 @@ fn run<T: Section>(
     loaded.warnings.iter().for_each(|line| tracing::warn!("{line}"));
     loaded.notices.iter().for_each(|line| tracing::info!("{line}"));
     serve(loaded.settings).unwrap_or_else(|error| {
-        // The log may go elsewhere or be filtered; whoever started the process must see why it ends.
         tracing::error!(target: logging::CRITICAL, "{error:#}");
-        let _ = writeln!(io::stderr(), "error: {error:#}");
+        // Whoever started the process must see why it ends, once.
+        if !logging::reaches_stderr() {
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+        }
         exit::of(&error)
     })
 }

@@ -45,7 +45,7 @@ pub(super) struct UpArgs {
 
 /// Something happened to a child or to us.
 enum Event {
-    Line { child: usize, text: String, error: bool },
+    Line { child: usize, text: String },
     Ended { child: usize, status: io::Result<ExitStatus> },
     Signal,
 }
@@ -171,6 +171,13 @@ impl Stack {
         }
         ready::print(&line)?;
         if let Some(address) = line["scheduler_address"].as_str() {
+            if !sections.contains(&ClusterSettings::NAME) {
+                let file = self.file.display();
+                let _ = writeln!(
+                    io::stderr(),
+                    "{file} has no section [cluster], so tasks wait until one connects: `scaler_cluster {address}`"
+                );
+            }
             let _ = writeln!(io::stderr(), "ready; try `scaler status {address}`, stop with Ctrl-C");
         }
         Ok(None)
@@ -200,32 +207,34 @@ impl Stack {
                 None => {}
             }
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        // One pipe for both, so that lines keep their order and a server's last words are not said twice.
+        let (lines, writer) = io::pipe()?;
+        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
         // SAFETY: the closure only makes one system call, which is async-signal-safe.
         unsafe {
             command.pre_exec(|| {
                 rustix::process::set_parent_process_death_signal(Some(Signal::TERM)).map_err(io::Error::from)
             });
         }
-        let mut process = command.spawn()?;
+        let process = command.spawn()?;
+        // It holds the ends for writing, and without them the pipe ends with the child.
+        drop(command);
         let child = self.servers.len();
         let pid = Pid::from_child(&process);
         self.servers.push(Server { name, pid, ready: None, ended: false });
-        self.listen(child, process.stdout.take(), false)?;
-        self.listen(child, process.stderr.take(), true)?;
+        self.listen(child, lines)?;
         self.await_end(child, process)?;
         Ok(child)
     }
 
-    fn listen(&self, child: usize, from: Option<impl Read + Send + 'static>, error: bool) -> io::Result<()> {
-        let Some(from) = from else { return Ok(()) };
+    fn listen(&self, child: usize, from: impl Read + Send + 'static) -> io::Result<()> {
         let sender = self.sender.clone();
         thread::Builder::new().name("lines".to_owned()).spawn(move || {
             let mut reader = BufReader::new(from);
             let mut line = Vec::new();
             while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-                if sender.send(Event::Line { child, text, error }).is_err() {
+                if sender.send(Event::Line { child, text }).is_err() {
                     return;
                 }
                 line.clear();
@@ -252,8 +261,8 @@ impl Stack {
         };
         match event {
             None => Ok(None),
-            Some(Event::Line { child, text, error }) => {
-                self.line(child, &text, error);
+            Some(Event::Line { child, text }) => {
+                self.line(child, &text);
                 Ok(None)
             }
             Some(Event::Ended { child, status }) => {
@@ -267,20 +276,16 @@ impl Stack {
         }
     }
 
-    fn line(&mut self, child: usize, text: &str, error: bool) {
+    fn line(&mut self, child: usize, text: &str) {
         let server = &mut self.servers[child];
         let label = if server.name == ObjectStorageSettings::NAME { "storage" } else { server.name };
-        let announces = !error && text.starts_with("{\"ready\"");
+        let announces = text.starts_with("{\"ready\"");
         if let Some(value) = announces.then(|| serde_json::from_str(text).ok()).flatten() {
             server.ready = Some(value);
             return;
         }
         // Nobody may be reading; the stack goes on.
-        let _ = if error {
-            writeln!(io::stderr(), "{label:<9} | {text}")
-        } else {
-            writeln!(io::stdout(), "{label:<9} | {text}")
-        };
+        let _ = writeln!(io::stdout(), "{label:<9} | {text}");
     }
 
     /// Stops what still runs, last started first; a second signal kills.
@@ -303,8 +308,8 @@ impl Stack {
             }
         }
         while let Ok(event) = self.events.recv_timeout(Duration::from_millis(50)) {
-            if let Event::Line { child, text, error } = event {
-                self.line(child, &text, error);
+            if let Event::Line { child, text } = event {
+                self.line(child, &text);
             }
         }
     }

@@ -1,22 +1,34 @@
-//! The original's multi-letter short flags (`-osa`, `-tts`), which clap does not have, as long ones.
+//! The original's flags as clap reads them: every one in its long form with its value attached, positionals last.
 //!
-//! They are declared as aliases without a hyphen at the option itself. Flags that may stand alone (`-p`) only take the
-//! next word when it is a boolean, so that `-p ADDRESS` works.
+//! Multi-letter short flags (`-osa`, `-tts`), which clap does not have, are declared as aliases without a hyphen at the
+//! option itself. Flags that may stand alone (`-p`) take the next word only when it can be a yes or no, and lists end
+//! before an address, so that `-p ADDRESS` and `-lp a b ADDRESS` mean what they say.
 
-use std::{any::TypeId, ffi::OsString};
+use std::{any::TypeId, ffi::OsString, iter::Peekable};
 
-use clap::{Arg, Command};
+use clap::{Arg, ArgAction, Command, error::ErrorKind};
 
-use super::values::boolean;
+use super::{nearest::nearest, values::boolean};
 
-/// The short flag of more than one letter that an alias stands for.
+/// Schemes that no path begins with: such a word is the positional.
+const SCHEMES: [&str; 3] = ["tcp://", "ipc://", "inproc://"];
+
+/// The short flags of more than one letter that an option has.
 pub(super) fn short_spellings(arg: &Arg) -> Vec<String> {
-    let aliases = arg.get_all_aliases().unwrap_or_default();
-    aliases
-        .into_iter()
-        .filter(|alias| alias.len() <= 4 && !alias.contains('-'))
-        .map(|alias| format!("-{alias}"))
-        .collect()
+    aliases(arg).filter(|alias| is_short(alias)).map(|alias| format!("-{alias}")).collect()
+}
+
+/// Other names of the option's key in the file.
+pub(super) fn other_keys(arg: &Arg) -> Vec<String> {
+    aliases(arg).filter(|alias| !is_short(alias)).map(|alias| alias.replace('-', "_")).collect()
+}
+
+fn aliases(arg: &Arg) -> impl Iterator<Item = &str> {
+    arg.get_all_aliases().unwrap_or_default().into_iter()
+}
+
+fn is_short(alias: &str) -> bool {
+    alias.len() <= 4 && !alias.contains('-')
 }
 
 /// Whether the option is a yes or no.
@@ -24,46 +36,124 @@ pub(super) fn is_boolean(arg: &Arg) -> bool {
     arg.get_value_parser().type_id() == TypeId::of::<bool>()
 }
 
+/// Whether the option is a list.
+pub(super) fn is_list(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::Append)
+}
+
+/// Whether the argument is one of clap's own.
+pub(super) fn is_own(arg: &Arg) -> bool {
+    matches!(arg.get_id().as_str(), "help" | "version")
+}
+
 /// The arguments with every flag in its long form. The first one is the program's name.
-pub(super) fn expand(command: &Command, arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut arguments = arguments.into_iter().peekable();
-    let mut expanded: Vec<OsString> = arguments.next().into_iter().collect();
-    while let Some(argument) = arguments.next() {
-        let Some(text) = argument.to_str().filter(|text| text.starts_with('-')) else {
-            expanded.push(argument);
+///
+/// # Errors
+/// A flag of one hyphen that there is not; everything else is left to clap.
+pub(super) fn expand(
+    command: &mut Command,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<Vec<OsString>, clap::Error> {
+    let mut words = arguments.into_iter().peekable();
+    let mut expanded: Vec<OsString> = words.next().into_iter().collect();
+    let mut positionals = Vec::new();
+    while let Some(word) = words.next() {
+        let Some(text) = word.to_str().filter(|text| is_flag(text)) else {
+            positionals.push(word);
             continue;
         };
         if text == "--" {
-            expanded.push(argument);
-            expanded.extend(arguments);
+            positionals.extend(words);
             break;
         }
         let (flag, value) = match text.split_once('=') {
-            Some((flag, value)) => (flag, Some(value)),
+            Some((flag, value)) => (flag, Some(value.to_owned())),
             None => (text, None),
         };
-        let Some((arg, long)) = find(command, flag) else {
-            expanded.push(argument);
-            continue;
-        };
-        let value = match value {
-            Some(value) => Some(value.to_owned()),
-            None if is_boolean(arg) => {
-                let next = arguments.next_if(|next| next.to_str().is_some_and(|word| boolean(word).is_ok()));
-                Some(next.and_then(|word| word.into_string().ok()).unwrap_or_else(|| "true".to_owned()))
-            }
-            None => None,
-        };
-        expanded.push(value.map_or_else(|| format!("--{long}"), |value| format!("--{long}={value}")).into());
+        match find(command, flag).or_else(|| attached(command, text)) {
+            Some(Found { arg, value: glued }) => expanded.extend(long_form(arg, value.or(glued), &mut words)),
+            None if flag.starts_with("--") || matches!(flag, "-h" | "-V") => expanded.push(word),
+            None => return Err(unknown(command, flag)),
+        }
     }
-    expanded
+    if !positionals.is_empty() {
+        expanded.push("--".into());
+        expanded.extend(positionals);
+    }
+    Ok(expanded)
 }
 
-fn find<'c>(command: &'c Command, flag: &str) -> Option<(&'c Arg, &'c str)> {
-    command.get_arguments().find_map(|arg| {
-        let long = arg.get_long()?;
-        let short = || arg.get_short().is_some_and(|letter| flag == format!("-{letter}"));
-        let known = flag == format!("--{long}") || short() || short_spellings(arg).iter().any(|short| short == flag);
-        (known && !matches!(long, "help" | "version")).then_some((arg, long))
-    })
+struct Found<'c> {
+    arg: &'c Arg,
+    value: Option<String>,
+}
+
+/// A hyphen and a letter; `-1` is a number and `-` alone a word.
+fn is_flag(word: &str) -> bool {
+    word == "--" || word.strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| !c.is_ascii_digit()))
+}
+
+fn find<'c>(command: &'c Command, flag: &str) -> Option<Found<'c>> {
+    let arg = command.get_arguments().filter(|arg| !is_own(arg)).find(|arg| match flag.strip_prefix("--") {
+        Some(long) => arg.get_long() == Some(long) || aliases(arg).any(|alias| alias == long && !is_short(alias)),
+        None => {
+            let letter = arg.get_short().map(|letter| format!("-{letter}"));
+            letter.as_deref() == Some(flag) || short_spellings(arg).iter().any(|short| short == flag)
+        }
+    })?;
+    Some(Found { arg, value: None })
+}
+
+/// A letter with its value attached, as in `-n8`.
+fn attached<'c>(command: &'c Command, text: &str) -> Option<Found<'c>> {
+    let mut letters = text.strip_prefix('-')?.chars();
+    let letter = letters.next().filter(|letter| letter.is_ascii_alphabetic())?;
+    let value = letters.as_str();
+    // A letter after it is rather a flag of more letters, mistyped; a path is not.
+    let is_value = value.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '.' | '/'));
+    let arg = command.get_arguments().find(|arg| arg.get_short() == Some(letter) && !is_own(arg))?;
+    (is_value && !is_boolean(arg)).then(|| Found { arg, value: Some(value.to_owned()) })
+}
+
+/// The flag with the values that belong to it.
+fn long_form(arg: &Arg, value: Option<String>, words: &mut Peekable<impl Iterator<Item = OsString>>) -> Vec<OsString> {
+    let long = arg.get_long().unwrap_or_default();
+    let with = |value: OsString| {
+        let mut flag = OsString::from(format!("--{long}="));
+        flag.push(value);
+        flag
+    };
+    let alone = || vec![OsString::from(format!("--{long}"))];
+    if let Some(value) = value {
+        return vec![with(value.into())];
+    }
+    let is_free = |word: &OsString| !word.to_str().is_some_and(is_flag);
+    if is_boolean(arg) {
+        // What looks like a word but is no yes or no is told so, instead of being taken for the address.
+        let is_meant = |word: &str| boolean(word).is_ok() || word.chars().all(char::is_alphabetic);
+        let next = words.next_if(|word| word.to_str().is_some_and(is_meant) && is_free(word));
+        return vec![with(next.unwrap_or_else(|| "true".into()))];
+    }
+    if is_list(arg) {
+        let is_path =
+            |word: &OsString| is_free(word) && !SCHEMES.iter().any(|scheme| word.to_string_lossy().starts_with(scheme));
+        let values: Vec<OsString> = std::iter::from_fn(|| words.next_if(&is_path)).map(with).collect();
+        return if values.is_empty() { alone() } else { values };
+    }
+    words.next_if(is_free).map_or_else(alone, |value| vec![with(value)])
+}
+
+fn unknown(command: &mut Command, flag: &str) -> clap::Error {
+    let mut spellings = Vec::new();
+    for arg in command.get_arguments().filter(|arg| !is_own(arg)) {
+        let Some(long) = arg.get_long() else { continue };
+        spellings.push((long.to_owned(), format!("--{long}")));
+        for short in short_spellings(arg) {
+            spellings.push((short.trim_start_matches('-').to_owned(), format!("{short} (--{long})")));
+        }
+    }
+    let near = nearest(flag.trim_start_matches('-'), spellings.iter().map(|(letters, _)| letters.as_str()));
+    let meant = near.and_then(|near| spellings.iter().find(|(letters, _)| letters == near));
+    let tip = meant.map_or_else(|| "-h lists the flags".to_owned(), |(_, full)| format!("did you mean {full}?"));
+    command.error(ErrorKind::UnknownArgument, format!("unexpected argument '{flag}' found; {tip}"))
 }

@@ -4,38 +4,32 @@ use clap::Command;
 
 use super::{
     argv,
-    faces::{TopSettings, WebUiSettings},
-    load::{Section, command},
-    sections::{ClusterSettings, ObjectStorageSettings, SchedulerSettings},
+    sections::{self, Described},
 };
 
 /// One Markdown table a section, generated from the declarations.
 #[must_use]
 pub fn markdown_tables() -> String {
-    [table::<SchedulerSettings>(), table::<ClusterSettings>(), table::<ObjectStorageSettings>()].join("\n")
+    sections::all().iter().map(table).collect::<Vec<_>>().join("\n")
 }
 
-fn table<T: Section>() -> String {
-    let command = command::<T>();
-    let mut text = format!(
-        "`{}`, section `[{}]`\n\n| key | flags | default | meaning |\n|---|---|---|---|\n",
-        T::COMMAND,
-        T::NAME
-    );
-    for (key, flags, default, meaning) in rows(&command) {
+fn table(section: &Described) -> String {
+    let Described { name, program, file_only, .. } = section;
+    let mut text =
+        format!("`{program}`, section `[{name}]`\n\n| key | flags | default | meaning |\n|---|---|---|---|\n");
+    for (key, flags, default, meaning) in rows(&(section.command)()) {
         text.push_str(&format!("| `{key}` | {flags} | {default} | {meaning} |\n"));
     }
-    for key in T::FILE_ONLY {
+    for key in *file_only {
         text.push_str(&format!(
-            "| `{key}` | only in the file | clock and random | what tasks may touch, see `[{}.{key}]` |\n",
-            T::NAME
+            "| `{key}` | only in the file | clock and random | what tasks may touch, see `[{name}.{key}]` |\n"
         ));
     }
     text
 }
 
 fn rows(command: &Command) -> impl Iterator<Item = (String, String, String, String)> {
-    command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version")).map(|arg| {
+    command.get_arguments().filter(|arg| !argv::is_own(arg)).map(|arg| {
         let mut flags: Vec<String> = arg.get_short().map(|letter| format!("`-{letter}`")).into_iter().collect();
         flags.extend(argv::short_spellings(arg).iter().map(|short| format!("`{short}`")));
         flags.extend(arg.get_long().map(|long| format!("`--{long}`")));
@@ -55,14 +49,19 @@ fn rows(command: &Command) -> impl Iterator<Item = (String, String, String, Stri
                 }
             }
         };
-        let key = if arg.get_id() == "config" { "(flag only)" } else { arg.get_id().as_str() };
-        (key.to_owned(), flags.join(" "), default, meaning.replace('|', "\\|"))
+        let mut key = if arg.get_id() == "config" { "(flag only)".to_owned() } else { arg.get_id().to_string() };
+        for other in argv::other_keys(arg) {
+            key.push_str(&format!("` or `{other}"));
+        }
+        (key, flags.join(" "), default, meaning.replace('|', "\\|"))
     })
 }
 
-/// The meaning without its `[default: ..]` and `[short: ..]`, and that default.
+/// The meaning without its `[default: ..]`, `[short: ..]` and `[also: ..]`, and that default.
 fn split_notes(help: &str) -> (&str, Option<&str>) {
-    let help = help.split_once(" [short: ").map_or(help, |(before, _)| before);
+    let help = ["[short: ", "[also: "]
+        .iter()
+        .fold(help, |help, note| help.split_once(&format!(" {note}")).map_or(help, |(before, _)| before));
     match help.split_once(" [default: ") {
         Some((before, default)) => (before, Some(default.trim_end_matches(']'))),
         None => (help, None),
@@ -72,20 +71,13 @@ fn split_notes(help: &str) -> (&str, Option<&str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{TopSettings, WebUiSettings};
 
     #[test]
     fn every_option_has_a_meaning_and_a_flag() {
-        for command in [
-            command::<SchedulerSettings>(),
-            command::<ClusterSettings>(),
-            command::<ObjectStorageSettings>(),
-            command::<WebUiSettings>(),
-            command::<TopSettings>(),
-        ] {
-            for (key, flags, default, meaning) in rows(&command) {
+        for section in sections::all() {
+            for (key, flags, default, meaning) in rows(&(section.command)()) {
                 assert!(!flags.is_empty() && !default.is_empty() && !meaning.is_empty(), "{key}");
-                assert!(!meaning.contains("[default"), "{key}: {meaning}");
+                assert!(!meaning.contains(" [") && !default.contains(" ["), "{key}: {meaning}");
             }
         }
     }

@@ -33,11 +33,33 @@ pub(super) struct File {
     text: String,
 }
 
+/// What stands in a file.
+#[derive(Default)]
+pub(super) struct Document<'t> {
+    sections: Vec<(String, Vec<Entry<'t>>)>,
+    /// What is wrong with the file as a whole.
+    pub(super) mistakes: Vec<Mistake>,
+    /// What is probably meant, but not for us.
+    pub(super) warnings: Vec<String>,
+}
+
 /// One key of a section.
 pub(super) struct Entry<'t> {
     pub(super) key: String,
     pub(super) key_span: Range<usize>,
     pub(super) value: Spanned<DeValue<'t>>,
+}
+
+impl<'t> Document<'t> {
+    /// Whether the file has this section.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.sections.iter().any(|(known, _)| known == name)
+    }
+
+    /// The entries of one section; none when it is not there.
+    pub(super) fn section(&self, name: &str) -> &[Entry<'t>] {
+        self.sections.iter().find(|(known, _)| known == name).map_or(&[], |(_, entries)| entries)
+    }
 }
 
 impl File {
@@ -47,52 +69,60 @@ impl File {
         Ok(Self { path: path.to_owned(), text })
     }
 
-    /// The entries of one section. What is wrong with the file as a whole goes to `mistakes` and `warnings`.
-    pub(super) fn section(
-        &self,
-        name: &str,
-        mistakes: &mut Vec<Mistake>,
-        warnings: &mut Vec<String>,
-    ) -> Vec<Entry<'_>> {
-        let (document, errors) = DeTable::parse_recoverable(&self.text);
+    /// The file, read for the command of the section `reader` (which a key that stands too early was meant for).
+    pub(super) fn document(&self, reader: &str) -> Document<'_> {
+        let (tables, errors) = DeTable::parse_recoverable(&self.text);
+        let mut document = Document::default();
         for error in errors {
-            let offset = error.span().map_or(0, |span| span.start);
-            mistakes.push(Mistake::Syntax { place: self.place(offset), message: error.message().to_owned() });
+            let place = self.place(error.span().map_or(0, |span| span.start));
+            document.mistakes.push(Mistake::Syntax { place, message: error.message().to_owned() });
         }
-        let mut entries = Vec::new();
-        for (key, value) in document.into_inner() {
+        for (key, value) in tables.into_inner() {
             let place = self.place(key.span().start);
             let section = key.into_inner().into_owned();
+            let is_known = KNOWN_SECTIONS.contains(&section.as_str());
             match value.into_inner() {
-                DeValue::Table(table) if section == name => {
-                    entries.extend(table.into_iter().map(|(key, value)| Entry {
+                DeValue::Table(table) if is_known => {
+                    let entries = table.into_iter().map(|(key, value)| Entry {
                         key_span: key.span(),
                         key: key.into_inner().into_owned(),
                         value,
-                    }));
+                    });
+                    document.sections.push((section, entries.collect()));
                 }
-                DeValue::Table(_) if KNOWN_SECTIONS.contains(&section.as_str()) => {}
                 DeValue::Table(_) => match near_section(&section) {
                     Some(nearest) => {
-                        mistakes.push(Mistake::UnknownSection { place, section, nearest: nearest.to_owned() });
+                        let nearest = nearest.to_owned();
+                        document.mistakes.push(Mistake::UnknownSection { place, section, nearest });
                     }
-                    None => warnings.push(format!("{place}: no command of this program reads the section [{section}]")),
+                    None => document
+                        .warnings
+                        .push(format!("{place}: no command of this program reads the section [{section}]")),
                 },
-                _ if KNOWN_SECTIONS.contains(&section.as_str()) => mistakes.push(Mistake::Value {
+                _ if is_known => document.mistakes.push(Mistake::Value {
                     place,
                     message: format!("this must be a section; write `[{section}]` once, with its keys below it"),
                     key: String::new(),
                     section,
                 }),
-                _ => mistakes.push(Mistake::NoSection { place, key: section, section: name.to_owned() }),
+                _ => {
+                    let reader = reader.to_owned();
+                    document.mistakes.push(Mistake::NoSection { place, key: section, section: reader });
+                }
             }
         }
-        entries
+        document
     }
 
+    /// Line and column of an offset.
     pub(super) fn place(&self, offset: usize) -> Place {
-        let before = self.text.as_bytes().iter().take(offset);
-        Place::File { path: self.path.clone(), line: before.filter(|byte| **byte == b'\n').count() + 1 }
+        let before = self.text.get(..offset).unwrap_or(&self.text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Place::File {
+            path: self.path.clone(),
+            line: before.bytes().filter(|byte| *byte == b'\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
     }
 }
 

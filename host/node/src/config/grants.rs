@@ -1,15 +1,22 @@
 //! `[cluster.grants]`: what the operator lets tasks touch, as written in the file.
 
-use std::{env, ffi::OsStr};
+use std::{env, ffi::OsStr, path::PathBuf};
 
-use scaler_sandbox::{DirectoryGrant, Grants};
-use serde::Deserialize;
+use scaler_sandbox::{Access, DirectoryGrant, Grants};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
-use super::load::Complaints;
+use super::{complaints::Complaints, nearest::nearest};
+
+const SECTION: &str = "cluster.grants";
+const KEYS: [&str; 5] = ["environment", "network", "clock", "random", "directories"];
+const DIRECTORIES: &str = "cluster.grants.directories";
+const DIRECTORY_KEYS: [&str; 3] = ["host_path", "guest_path", "access"];
 
 /// The table as it stands in the file. Nothing is granted but the clock and random numbers unless it says so.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantSettings {
     /// Environment variables: `NAME` passes the cluster's own on, `NAME=value` sets one.
     pub environment: Vec<String>,
@@ -46,21 +53,184 @@ impl GrantSettings {
         }
     }
 
-    pub(super) fn validate(&self, complain: &mut Complaints) {
-        for entry in &self.environment {
-            if entry.is_empty() || entry.starts_with('=') {
-                complain.about("grants", format!("environment: `{entry}` has no name; write `NAME` or `NAME=value`"));
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "environment": self.environment,
+            "network": self.network,
+            "clock": self.clock,
+            "random": self.random,
+            "directories": self.directories,
+        })
+    }
+
+    /// Reads the table; every mistake in it is told at its own place.
+    pub(super) fn read(table: &Spanned<DeValue<'_>>, complain: &mut Complaints) -> Self {
+        let mut grants = Self::default();
+        let Some(entries) = as_table(table, SECTION, complain) else { return grants };
+        for (key, value) in entries {
+            let mut reader = Reader { section: SECTION, key: key.get_ref(), value, complain };
+            match key.get_ref().as_ref() {
+                "environment" => grants.environment = reader.texts(variable_problem),
+                "network" => grants.network = reader.texts(host_problem),
+                "clock" => grants.clock = reader.boolean().unwrap_or(true),
+                "random" => grants.random = reader.boolean().unwrap_or(true),
+                "directories" => grants.directories = directories(value, complain),
+                _ => unknown(key, SECTION, &KEYS, complain),
             }
         }
-        for directory in &self.directories {
-            let (host, guest) = (directory.host_path.display(), &directory.guest_path);
-            if !directory.host_path.is_dir() {
-                complain.about("grants", format!("directories: host_path `{host}` is not a folder; create it first"));
+        grants
+    }
+}
+
+fn as_table<'v, 't>(
+    value: &'v Spanned<DeValue<'t>>,
+    section: &'static str,
+    complain: &mut Complaints,
+) -> Option<&'v DeTable<'t>> {
+    let table = value.get_ref().as_table();
+    if table.is_none() {
+        let message = format!("expected a table; write `[{section}]` with its keys below it");
+        complain.at(value.span().start, section, "", message);
+    }
+    table
+}
+
+fn unknown(key: &Spanned<std::borrow::Cow<'_, str>>, section: &'static str, known: &[&str], complain: &mut Complaints) {
+    let meant = match nearest(key.get_ref(), known.iter().copied()) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("it has {}", known.join(", ")),
+    };
+    complain.at(key.span().start, section, key.get_ref(), format!("there is no such key; {meant}"));
+}
+
+fn directories(value: &Spanned<DeValue<'_>>, complain: &mut Complaints) -> Vec<DirectoryGrant> {
+    let Some(tables) = value.get_ref().as_array() else {
+        let message = "every folder is a table of its own; write `[[cluster.grants.directories]]` before each";
+        complain.at(value.span().start, SECTION, "directories", message);
+        return Vec::new();
+    };
+    let mut directories: Vec<DirectoryGrant> = Vec::new();
+    for table in tables {
+        let Some(directory) = directory(table, complain) else { continue };
+        if directories.iter().any(|other| other.guest_path == directory.guest_path) {
+            let message = format!("`{}` is given twice; give each folder its own", directory.guest_path);
+            complain.at(table.span().start, DIRECTORIES, "guest_path", message);
+        }
+        directories.push(directory);
+    }
+    directories
+}
+
+fn directory(table: &Spanned<DeValue<'_>>, complain: &mut Complaints) -> Option<DirectoryGrant> {
+    let entries = as_table(table, DIRECTORIES, complain)?;
+    let (mut host_path, mut guest_path, mut access) = (None, None, Access::default());
+    for (key, value) in entries {
+        let mut reader = Reader { section: DIRECTORIES, key: key.get_ref(), value, complain };
+        match key.get_ref().as_ref() {
+            "host_path" => host_path = reader.text(folder_problem),
+            "guest_path" => guest_path = reader.text(name_problem),
+            "access" => match reader.text(access_problem).as_deref() {
+                Some("read-write") => access = Access::ReadWrite,
+                _ => access = Access::ReadOnly,
+            },
+            _ => unknown(key, DIRECTORIES, &DIRECTORY_KEYS, complain),
+        }
+    }
+    for (key, example) in [("host_path", "/srv/data"), ("guest_path", "/data")] {
+        if !entries.iter().any(|(known, _)| known.get_ref() == key) {
+            complain.at(
+                table.span().start,
+                DIRECTORIES,
+                key,
+                format!("is missing; for instance {key} = \"{example}\""),
+            );
+        }
+    }
+    Some(DirectoryGrant { host_path: PathBuf::from(host_path?), guest_path: guest_path?, access })
+}
+
+/// One key with its value.
+struct Reader<'a, 't> {
+    section: &'static str,
+    key: &'a str,
+    value: &'a Spanned<DeValue<'t>>,
+    complain: &'a mut Complaints,
+}
+
+impl Reader<'_, '_> {
+    fn wrong(&mut self, offset: usize, message: impl Into<String>) {
+        self.complain.at(offset, self.section, self.key, message);
+    }
+
+    fn boolean(&mut self) -> Option<bool> {
+        match self.value.get_ref() {
+            DeValue::Boolean(value) => return Some(*value),
+            DeValue::String(text) => {
+                let meant = super::values::boolean(text).map(|value| format!("; write {value} without quotes"));
+                self.wrong(self.value.span().start, format!("\"{text}\" is text{}", meant.unwrap_or_default()));
             }
-            if guest.is_empty() {
-                complain
-                    .about("grants", format!("directories: guest_path of `{host}` is empty; name it as guests see it"));
+            _ => self.wrong(self.value.span().start, "expected true or false"),
+        }
+        None
+    }
+
+    fn text(&mut self, problem: fn(&str) -> Option<String>) -> Option<String> {
+        let offset = self.value.span().start;
+        let Some(text) = self.value.get_ref().as_str() else {
+            self.wrong(offset, "expected text in quotes");
+            return None;
+        };
+        match problem(text) {
+            None => Some(text.to_owned()),
+            Some(problem) => {
+                self.wrong(offset, problem);
+                None
             }
         }
     }
+
+    fn texts(&mut self, problem: fn(&str) -> Option<String>) -> Vec<String> {
+        let Some(entries) = self.value.get_ref().as_array() else {
+            self.wrong(self.value.span().start, "expected a list, as in [\"one\", \"two\"]");
+            return Vec::new();
+        };
+        let mut texts = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let offset = entry.span().start;
+            match entry.get_ref().as_str().map(|text| (text, problem(text))) {
+                Some((text, None)) => texts.push(text.to_owned()),
+                Some((_, Some(problem))) => self.wrong(offset, problem),
+                None => self.wrong(offset, "every entry of this list is text in quotes"),
+            }
+        }
+        texts
+    }
+}
+
+fn variable_problem(entry: &str) -> Option<String> {
+    let has_no_name = entry.is_empty() || entry.starts_with('=');
+    has_no_name.then(|| format!("`{entry}` has no name; write `NAME` or `NAME=value`"))
+}
+
+fn host_problem(entry: &str) -> Option<String> {
+    let grants = Grants { network: vec![entry.to_owned()], ..Grants::default() };
+    grants.open().err().map(|error| error.to_string())
+}
+
+fn folder_problem(path: &str) -> Option<String> {
+    let is_folder = PathBuf::from(path).is_dir();
+    (!is_folder).then(|| format!("`{path}` is not a folder; create it first"))
+}
+
+fn name_problem(path: &str) -> Option<String> {
+    path.is_empty().then(|| "is empty; name the folder as guests see it, as in \"/data\"".to_owned())
+}
+
+fn access_problem(word: &str) -> Option<String> {
+    const WORDS: [&str; 2] = ["read-only", "read-write"];
+    if WORDS.contains(&word) {
+        return None;
+    }
+    let meant = nearest(word, WORDS).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+    Some(format!("`{word}` is neither read-only nor read-write{meant}"))
 }

@@ -1,23 +1,26 @@
 //! Layering: what was typed, over the file's section, over the defaults; then the checks.
+//!
+//! What the file holds is written as flags, together with what was typed, and read by the one parser that the option
+//! declares. So a value means the same in both places, and there is one default.
 
-use std::{any::TypeId, ffi::OsString, fmt::Display, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf};
 
-use clap::{ArgAction, ArgMatches, Args, Command, parser::ValueSource};
-use scaler_net::Address;
-use serde::{Deserialize as _, de::DeserializeOwned};
-use toml::{Spanned, Table, Value, de::DeTable};
+use clap::{Args, Command};
+use toml::{Spanned, de::DeValue};
 
 use super::{
     argv,
-    file::{Entry, File},
+    complaints::Complaints,
+    effective::{self, Effective},
+    file::{Document, File},
+    given::{self, Given, Givens},
     mistake::{ConfigError, Mistake, Place},
     nearest::nearest,
-    sections::LoggingSettings,
-    wording::reword,
+    sections::{self, LoggingSettings},
 };
 
 /// The settings of one command: a struct whose fields are its options.
-pub trait Section: Args + DeserializeOwned {
+pub trait Section: Args {
     /// Name of its section in the file.
     const NAME: &'static str;
     /// Name of its program.
@@ -32,16 +35,21 @@ pub trait Section: Args + DeserializeOwned {
     /// Checks what types cannot.
     fn validate(&self, complain: &mut Complaints);
 
+    /// Takes one of the tables that only the file can hold.
+    fn take_table(&mut self, _key: &str, _table: &Spanned<DeValue<'_>>, _complain: &mut Complaints) {}
+
+    /// Those tables as they were understood, for whoever looks at the settings.
+    fn tables(&self) -> Vec<(&'static str, serde_json::Value)> {
+        Vec::new()
+    }
+
     /// One line for every setting that is accepted and means something else here.
-    fn notices(&self) -> Vec<&'static str> {
+    fn notices(&self) -> Vec<String> {
         Vec::new()
     }
 
     /// How to log.
     fn logging(&self) -> LoggingSettings;
-
-    /// Remembers the file that the settings came from, so that a child can be given the same.
-    fn set_config(&mut self, file: Option<PathBuf>);
 }
 
 /// Settings, and what should be said about them once there is a log.
@@ -49,70 +57,12 @@ pub trait Section: Args + DeserializeOwned {
 pub struct Loaded<T> {
     /// The settings.
     pub settings: T,
+    /// Every option with its value, and where that came from.
+    pub effective: Vec<Effective>,
     /// Lines for the log, of level WARNING.
     pub warnings: Vec<String>,
     /// Lines for the log, of level INFO.
-    pub notices: Vec<&'static str>,
-}
-
-/// What a check has to say, each about one key.
-#[derive(Debug, Default)]
-pub struct Complaints(Vec<(&'static str, String)>);
-
-impl Complaints {
-    /// Something about a key.
-    pub fn about(&mut self, key: &'static str, message: String) {
-        self.0.push((key, message));
-    }
-
-    /// The value must not be zero.
-    pub fn positive(&mut self, key: &'static str, value: u64) {
-        if value == 0 {
-            self.about(key, "must be positive; give at least 1".to_owned());
-        }
-    }
-
-    /// The value must reach a bound.
-    pub fn at_least<N: PartialOrd + Display>(&mut self, key: &'static str, value: N, least: N) {
-        if value < least {
-            self.about(key, format!("{value} is too small; give at least {least}"));
-        }
-    }
-
-    /// The value must not pass a bound; beyond it, `instead` helps.
-    pub fn at_most<N: PartialOrd + Display>(&mut self, key: &'static str, value: N, most: N, instead: &str) {
-        if value > most {
-            self.about(key, format!("{value} is too many; give at most {most}, and {instead}"));
-        }
-    }
-
-    /// Another address is made from this one, unless it is given itself under the key `own`.
-    pub fn derives(&mut self, key: &'static str, address: &Address, offset: u16, own: &str) {
-        if let Err(error) = address.with_port_offset(offset) {
-            self.about(key, format!("`{own}` is not given and derived from it: {error}"));
-        }
-    }
-
-    /// Whoever listens beyond this machine must say that it is meant.
-    pub fn listens(&mut self, key: &'static str, address: &Address, insecure: bool) {
-        if !insecure && !address.is_loopback() {
-            let message = format!(
-                "{address} can be reached from other machines, and nothing is encrypted or authenticated yet; use \
-                 127.0.0.1, or say `--insecure` (`insecure = true`)"
-            );
-            self.about(key, message);
-        }
-    }
-
-    /// A list flag is greedy: it may have swallowed the address.
-    pub fn logging_paths(&mut self, paths: &[PathBuf]) {
-        for path in paths {
-            if path.to_string_lossy().contains("://") {
-                let path = path.display();
-                self.about("logging_paths", format!("`{path}` is an address, not a path; put it before the flag"));
-            }
-        }
-    }
+    pub notices: Vec<String>,
 }
 
 /// The settings of a command from its arguments (the first is the program's name) and the file they name.
@@ -121,43 +71,21 @@ impl Complaints {
 /// Everything that is wrong, at once where that is possible; also when only help was asked for.
 pub fn load<T: Section>(arguments: impl IntoIterator<Item = OsString>) -> Result<Loaded<T>, ConfigError> {
     let mut command = command::<T>();
-    let arguments = argv::expand(&command, arguments);
+    let arguments = argv::expand(&mut command, arguments)?;
     let matches = command.try_get_matches_from_mut(arguments)?;
-    let typed = table(&command, &matches, ValueSource::CommandLine);
-    let defaults = table(&command, &matches, ValueSource::DefaultValue);
-    let config = matches.get_one::<PathBuf>("config").cloned();
-    let file = config.as_deref().map(File::read).transpose()?;
-
-    let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
-    let mut layers = Layers { merged: defaults, places: Vec::new(), broken: Vec::new() };
-    if let Some(file) = &file {
-        let entries = file.section(T::NAME, &mut mistakes, &mut warnings);
-        layers.add_file::<T>(&command, file, entries, &typed, &mut mistakes);
-    }
-    layers.places.retain(|(key, _)| !typed.contains_key(key));
-    layers.places.extend(typed.keys().map(|key| (key.clone(), Place::Flag)));
-    layers.merged.extend(typed);
-    if mistakes.iter().any(|mistake| matches!(mistake, Mistake::Syntax { .. })) {
-        // What the rest of the settings lacks may be what could not be read.
-        return Err(ConfigError::sorted(mistakes));
-    }
-    for (key, example) in T::REQUIRED {
-        if !layers.merged.contains_key(*key) {
-            if !layers.broken.iter().any(|broken| broken == key) {
-                let (section, key) = (T::NAME.to_owned(), (*key).to_owned());
-                mistakes.push(Mistake::Missing { section, key, example: (*example).to_owned() });
-            }
-            // With something in its place the rest can still be checked.
-            layers.merged.insert((*key).to_owned(), Value::String((*example).to_owned()));
-        }
-    }
-    let settings = layers.settle::<T>(&mut mistakes);
-    match settings {
-        Some(mut settings) if mistakes.is_empty() => {
-            settings.set_config(config);
-            Ok(Loaded { notices: settings.notices(), settings, warnings })
-        }
-        _ => Err(ConfigError::sorted(mistakes)),
+    let typed = given::typed(&command, &matches);
+    let file = matches.get_one::<PathBuf>("config").map(|path| File::read(path)).transpose()?;
+    let mut document = file.as_ref().map(|file| file.document(T::NAME)).unwrap_or_default();
+    let layered = layer::<T>(&command, file.as_ref(), &document, typed);
+    document.mistakes.extend(layered.mistakes);
+    match layered.settings {
+        Some(settings) if document.mistakes.is_empty() => Ok(Loaded {
+            notices: settings.notices(),
+            settings,
+            effective: layered.effective,
+            warnings: document.warnings,
+        }),
+        _ => Err(ConfigError::sorted(document.mistakes)),
     }
 }
 
@@ -173,133 +101,150 @@ pub(super) fn command<T: Section>() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .after_help(after)
         .mut_args(|arg| {
-            let shorts = argv::short_spellings(&arg);
-            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-            let arg = if shorts.is_empty() { arg } else { arg.help(format!("{help} [short: {}]", shorts.join(" "))) };
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default() + &notes(&arg);
             // A required setting may come from the file, which clap does not see.
-            if arg.is_required_set() { arg.required(false) } else { arg }
+            let arg = if arg.is_required_set() { arg.required(false) } else { arg };
+            let arg = if argv::is_boolean(&arg) {
+                arg.value_name("BOOL").num_args(0..=1).default_missing_value("true")
+            } else {
+                arg
+            };
+            arg.help(help)
         });
     command.build();
     command
 }
 
+fn notes(arg: &clap::Arg) -> String {
+    let mut notes = String::new();
+    for (what, spellings) in [("short", argv::short_spellings(arg)), ("also", argv::other_keys(arg))] {
+        if !spellings.is_empty() {
+            notes.push_str(&format!(" [{what}: {}]", spellings.join(" ")));
+        }
+    }
+    notes
+}
+
 /// The keys that the file may hold.
 pub(super) fn keys<T: Section>(command: &Command) -> Vec<&str> {
-    let options = command.get_arguments().map(|arg| arg.get_id().as_str());
-    options.filter(|id| !matches!(*id, "config" | "help" | "version")).chain(T::FILE_ONLY.iter().copied()).collect()
+    let options = command.get_arguments().filter(|arg| !argv::is_own(arg)).map(|arg| arg.get_id().as_str());
+    options.filter(|id| *id != "config").chain(T::FILE_ONLY.iter().copied()).collect()
 }
 
-/// The values of one source, as the file would hold them.
-fn table(command: &Command, matches: &ArgMatches, source: ValueSource) -> Table {
-    let mut table = Table::new();
-    for arg in command.get_arguments() {
-        let id = arg.get_id().as_str();
-        if matches!(id, "config" | "help" | "version") || matches.value_source(id) != Some(source) {
+/// What the layers give for one command.
+pub(super) struct Layered<T> {
+    /// None if something stands in the way of having any.
+    pub(super) settings: Option<T>,
+    pub(super) effective: Vec<Effective>,
+    pub(super) mistakes: Vec<Mistake>,
+}
+
+/// Puts the layers of one command over each other and checks the result.
+pub(super) fn layer<T: Section>(
+    command: &Command,
+    file: Option<&File>,
+    document: &Document<'_>,
+    typed: Givens,
+) -> Layered<T> {
+    let mut mistakes = Vec::new();
+    let mut broken = Vec::new();
+    let mut givens = match file {
+        Some(file) => from_file::<T>(command, file, document, &mut broken, &mut mistakes),
+        None => Givens::new(),
+    };
+    // A mistake in the file is told even where a flag makes it harmless.
+    givens.extend(typed);
+    let mut effective = effective::list(command, &givens);
+    let is_readable = !document.mistakes.iter().any(|mistake| matches!(mistake, Mistake::Syntax { .. }));
+    for (key, example) in T::REQUIRED {
+        if givens.contains_key(*key) {
             continue;
         }
-        let kind = arg.get_value_parser().type_id();
-        let text = |raw: &std::ffi::OsStr| Value::String(raw.to_string_lossy().into_owned());
-        let value = if argv::is_boolean(arg) {
-            matches.get_one::<bool>(id).copied().map(Value::Boolean)
-        } else if kind == TypeId::of::<u64>() {
-            matches.get_one::<u64>(id).map(|number| Value::Integer(i64::try_from(*number).unwrap_or(i64::MAX)))
-        } else if kind == TypeId::of::<u32>() {
-            matches.get_one::<u32>(id).map(|number| Value::Integer(i64::from(*number)))
-        } else if kind == TypeId::of::<i64>() {
-            matches.get_one::<i64>(id).copied().map(Value::Integer)
-        } else if matches!(arg.get_action(), ArgAction::Append) {
-            Some(Value::Array(matches.get_raw(id).into_iter().flatten().map(text).collect()))
-        } else {
-            matches.get_raw(id).and_then(|mut raw| raw.next()).map(text)
-        };
-        table.extend(value.map(|value| (id.to_owned(), value)));
+        // What is lacking may be what could not be read.
+        if is_readable && !broken.iter().any(|broken| broken == key) {
+            let (section, key) = (T::NAME.to_owned(), (*key).to_owned());
+            mistakes.push(Mistake::Missing { section, key, example: (*example).to_owned() });
+        }
+        // With something in its place the rest can still be checked.
+        givens.insert((*key).to_owned(), Given { words: vec![example.into()], place: Place::Default });
     }
-    table
+    let settings = settle::<T>(command, file, document, &givens, &mut mistakes);
+    for (key, value) in settings.iter().flat_map(Section::tables) {
+        let entry = document.section(T::NAME).iter().find(|entry| entry.key == key);
+        let place = entry.zip(file).map_or(Place::Default, |(entry, file)| file.place(entry.key_span.start));
+        effective.push(Effective { key: key.to_owned(), value, place });
+    }
+    Layered { settings, effective, mistakes }
 }
 
-struct Layers {
-    merged: Table,
-    places: Vec<(String, Place)>,
-    broken: Vec<String>,
-}
-
-impl Layers {
-    fn add_file<T: Section>(
-        &mut self,
-        command: &Command,
-        file: &File,
-        entries: Vec<Entry<'_>>,
-        typed: &Table,
-        mistakes: &mut Vec<Mistake>,
-    ) {
-        let keys = keys::<T>(command);
-        let section = || T::NAME.to_owned();
-        let mut base = self.merged.clone();
-        base.extend(typed.clone());
-        base.extend(T::REQUIRED.iter().map(|(key, value)| ((*key).to_owned(), Value::String((*value).to_owned()))));
-        for Entry { key, key_span, value } in entries {
-            let place = file.place(key_span.start);
-            if !keys.contains(&key.as_str()) {
-                let nearest = nearest(&key, keys.iter().copied()).map(str::to_owned);
-                mistakes.push(Mistake::UnknownKey { place, section: section(), key, nearest });
-                continue;
-            }
-            match check::<T>(&base, &key, &key_span, value) {
-                Ok(value) => {
-                    self.merged.insert(key.clone(), value);
-                    self.places.push((key, place));
-                }
-                Err((offset, message)) => {
-                    let message = reword(&message);
-                    self.broken.push(key.clone());
-                    let place = file.place(offset.unwrap_or(key_span.start));
-                    mistakes.push(Mistake::Value { place, section: section(), key, message });
-                }
+fn from_file<T: Section>(
+    command: &Command,
+    file: &File,
+    document: &Document<'_>,
+    broken: &mut Vec<String>,
+    mistakes: &mut Vec<Mistake>,
+) -> Givens {
+    let keys = keys::<T>(command);
+    let section = || T::NAME.to_owned();
+    let mut givens = Givens::new();
+    for entry in document.section(T::NAME) {
+        let place = file.place(entry.key_span.start);
+        let key = entry.key.clone();
+        if T::FILE_ONLY.contains(&key.as_str()) {
+            continue;
+        }
+        let is_it = |arg: &&clap::Arg| {
+            !argv::is_own(arg) && (arg.get_id() == key.as_str() || argv::other_keys(arg).contains(&key))
+        };
+        let Some(arg) = command.get_arguments().find(is_it).filter(|arg| arg.get_id() != "config") else {
+            let nearest = nearest(&key, keys.iter().copied()).map(str::to_owned);
+            let owner = sections::owner_of(&key);
+            mistakes.push(Mistake::UnknownKey { place, section: section(), key, nearest, owner });
+            continue;
+        };
+        let id = arg.get_id().as_str();
+        if let Some(before) = givens.get(id) {
+            let message = format!("means the same as the key at {}; keep one of them", before.place);
+            mistakes.push(Mistake::Value { place, section: section(), key, message });
+            continue;
+        }
+        match given::from_file(arg, &entry.value) {
+            Ok(words) => drop(givens.insert(id.to_owned(), Given { words, place })),
+            Err(fault) => {
+                broken.push(id.to_owned());
+                let place = file.place(fault.offset);
+                mistakes.push(Mistake::Value { place, section: section(), key, message: fault.message });
             }
         }
     }
-
-    fn settle<T: Section>(&self, mistakes: &mut Vec<Mistake>) -> Option<T> {
-        let section = || T::NAME.to_owned();
-        let settings = match T::deserialize(self.merged.clone()) {
-            Ok(settings) => settings,
-            Err(error) => {
-                let message = error.message().to_owned();
-                mistakes.push(Mistake::Value { place: Place::Flag, section: section(), key: String::new(), message });
-                return None;
-            }
-        };
-        let mut complaints = Complaints::default();
-        settings.validate(&mut complaints);
-        for (key, message) in complaints.0 {
-            let place =
-                self.places.iter().find(|(known, _)| known == key).map_or(Place::Default, |(_, place)| place.clone());
-            mistakes.push(Mistake::Value { place, section: section(), key: key.to_owned(), message });
-        }
-        Some(settings)
-    }
+    givens
 }
 
-type Fault = (Option<usize>, String);
-
-/// Whether the section takes this value for this key; if not, at which offset of the file and why.
-fn check<T: Section>(
-    base: &Table,
-    key: &str,
-    key_span: &std::ops::Range<usize>,
-    value: Spanned<toml::de::DeValue<'_>>,
-) -> Result<Value, Fault> {
-    let plain = Value::deserialize(toml::de::ValueDeserializer::from(value.clone()))
-        .map_err(|error| (error.span().map(|span| span.start), error.message().to_owned()))?;
-    let mut merged = base.clone();
-    merged.insert(key.to_owned(), plain.clone());
-    let Err(error) = T::deserialize(merged) else { return Ok(plain) };
-    // Once more with nothing but this key, now from the document itself: this one knows where inside the value.
-    let mut alone = DeTable::new();
-    alone.insert(Spanned::new(key_span.clone(), key.to_owned().into()), value);
-    let located = T::deserialize(toml::Deserializer::from(Spanned::new(0..0, alone))).err();
-    match located.and_then(|error| Some((error.span()?, error.message().to_owned()))) {
-        Some((inner, message)) if !inner.is_empty() => Err((Some(inner.start), message)),
-        _ => Err((None, error.message().to_owned())),
+fn settle<T: Section>(
+    command: &Command,
+    file: Option<&File>,
+    document: &Document<'_>,
+    givens: &Givens,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<T> {
+    let line = given::command_line(command, givens);
+    let settings = command.clone().try_get_matches_from(line).and_then(|matches| T::from_arg_matches(&matches));
+    let mut settings = match settings {
+        Ok(settings) => settings,
+        Err(error) => {
+            // Each value was checked alone, so this is a rule between options, which only a declaration can bring in.
+            let (section, message) = (T::NAME.to_owned(), error.to_string());
+            mistakes.push(Mistake::Value { place: Place::Flag, section, key: String::new(), message });
+            return None;
+        }
+    };
+    let mut complaints = Complaints::default();
+    for entry in document.section(T::NAME) {
+        if T::FILE_ONLY.contains(&entry.key.as_str()) {
+            settings.take_table(&entry.key, &entry.value, &mut complaints);
+        }
     }
+    settings.validate(&mut complaints);
+    mistakes.extend(complaints.into_mistakes(T::NAME, file, givens));
+    Some(settings)
 }

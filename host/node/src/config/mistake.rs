@@ -11,9 +11,13 @@ pub enum Place {
         path: PathBuf,
         /// Counted from 1.
         line: usize,
+        /// In characters, counted from 1.
+        column: usize,
     },
-    /// The command line.
+    /// A flag of the command line.
     Flag,
+    /// The word of the command line that needs no flag.
+    Argument,
     /// Nobody gave it.
     Default,
 }
@@ -30,7 +34,7 @@ pub enum Mistake {
         message: String,
     },
     /// A key that the section does not have.
-    #[error("{place}: [{section}] has no key `{key}`{}", suggestion(nearest.as_deref(), section))]
+    #[error("{place}: [{section}] has no key `{key}`{}", suggestion(nearest.as_deref(), *owner, section))]
     UnknownKey {
         /// Where.
         place: Place,
@@ -40,6 +44,8 @@ pub enum Mistake {
         key: String,
         /// What was probably meant.
         nearest: Option<String>,
+        /// The section that has such a key.
+        owner: Option<&'static str>,
     },
     /// A section that is almost one of ours.
     #[error("{place}: there is no section [{section}]; did you mean [{nearest}]?")]
@@ -108,48 +114,89 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    pub(super) fn sorted(mut mistakes: Vec<Mistake>) -> Self {
-        mistakes.sort_by_key(Mistake::line);
-        Self::Mistakes(mistakes)
+    pub(super) fn sorted(mistakes: Vec<Mistake>) -> Self {
+        Self::Mistakes(sorted(mistakes))
     }
 }
 
 impl Mistake {
-    pub(super) fn line(&self) -> usize {
+    /// Where it is; a setting that is missing is nowhere.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
         match self {
             Self::Syntax { place, .. }
             | Self::UnknownKey { place, .. }
             | Self::UnknownSection { place, .. }
             | Self::NoSection { place, .. }
-            | Self::Value { place, .. } => match place {
-                Place::File { line, .. } => *line,
-                Place::Flag | Place::Default => 0,
-            },
-            Self::Missing { .. } => usize::MAX,
+            | Self::Value { place, .. } => Some(place),
+            Self::Missing { .. } => None,
         }
     }
+
+    /// The section it is about, as far as it is known.
+    #[must_use]
+    pub fn section(&self) -> Option<&str> {
+        match self {
+            Self::Syntax { .. } => None,
+            Self::UnknownKey { section, .. }
+            | Self::UnknownSection { section, .. }
+            | Self::NoSection { section, .. }
+            | Self::Value { section, .. }
+            | Self::Missing { section, .. } => Some(section),
+        }
+    }
+
+    /// The key it is about.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Syntax { .. } | Self::UnknownSection { .. } => None,
+            Self::UnknownKey { key, .. }
+            | Self::NoSection { key, .. }
+            | Self::Value { key, .. }
+            | Self::Missing { key, .. } => Some(key).filter(|key| !key.is_empty()).map(String::as_str),
+        }
+    }
+
+    /// For the order in which mistakes are told: as in the file, after those of the command line.
+    fn line(&self) -> (usize, usize) {
+        match self.place() {
+            Some(Place::File { line, column, .. }) => (*line, *column),
+            Some(Place::Flag | Place::Argument | Place::Default) => (0, 0),
+            None => (usize::MAX, 0),
+        }
+    }
+}
+
+/// In the order of the file.
+pub(super) fn sorted(mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
+    mistakes.sort_by_key(Mistake::line);
+    mistakes
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
-            Self::Flag => f.write_str("command line"),
+            Self::File { path, line, .. } => write!(f, "{}:{line}", path.display()),
+            Self::Flag | Self::Argument => f.write_str("command line"),
             Self::Default => f.write_str("default"),
         }
     }
 }
 
-fn suggestion(nearest: Option<&str>, section: &str) -> String {
-    match nearest {
-        Some(key) => format!("; did you mean `{key}`?"),
-        None => format!("; -h of the command lists the keys of [{section}]"),
+fn suggestion(nearest: Option<&str>, owner: Option<&str>, section: &str) -> String {
+    match (nearest, owner) {
+        (_, Some(owner)) => format!("; it is a key of [{owner}], move it there"),
+        (Some(key), None) => format!("; did you mean `{key}`?"),
+        (None, None) => format!("; -h of the command lists the keys of [{section}]"),
     }
 }
 
 fn name(place: &Place, section: &str, key: &str) -> String {
     match place {
+        _ if key.is_empty() => format!("[{section}]"),
         Place::Flag => format!("--{}", key.replace('_', "-")),
+        Place::Argument => key.to_ascii_uppercase(),
         Place::File { .. } | Place::Default => format!("[{section}] {key}"),
     }
 }

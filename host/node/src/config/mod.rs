@@ -2,9 +2,12 @@
 //! place.
 
 mod argv;
+mod check;
+mod complaints;
 mod docs;
-mod faces;
+mod effective;
 mod file;
+mod given;
 mod grants;
 mod load;
 mod mistake;
@@ -12,19 +15,22 @@ mod nearest;
 mod sections;
 #[cfg(test)]
 mod tests;
-mod text;
 mod values;
-mod wording;
+mod words;
 
+pub use check::{Report, SectionReport, check};
+pub use complaints::Complaints;
 pub use docs::markdown_tables;
-pub use faces::{TopSettings, WebUiSettings};
+pub use effective::Effective;
 pub use file::KNOWN_SECTIONS;
 pub use grants::GrantSettings;
-pub use load::{Complaints, Loaded, Section, load};
+pub use load::{Loaded, Section, load};
 pub use mistake::{ConfigError, Mistake, Place};
 pub use nearest::nearest;
 pub use sections::{
     AllocatePolicy, ClusterSettings, EventLoop, Isolation, LoggingLevel, LoggingSettings, ObjectStorageSettings,
-    SchedulerSettings,
+    PolicyContent, PolicyEngine, PolicyError, Scaling, ScalingStrategy, SchedulerSettings, TopSettings, WebUiSettings,
+    commands,
 };
-pub use values::{Names, UnknownWord};
+pub(crate) use values::whole;
+pub use values::{Names, NotWhole, UnknownWord, Whole};

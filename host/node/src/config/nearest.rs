@@ -1,13 +1,21 @@
 //! The known word that a mistyped one probably meant.
 
-/// The nearest of `known` to `word`, if one is near enough to be meant.
+/// A beginning that is shorter may be that of anything.
+const PREFIX_MIN: usize = 4;
+
+/// The nearest of `known` to `word`, if one is near enough to be meant; or one that begins with it.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let word = normal(word);
-    let allowed = (word.chars().count() / 3).clamp(1, 3);
+    let length = word.chars().count();
+    let allowed = (length / 3).clamp(1, 3);
+    let far = |candidate: &str| match distance(&word, &normal(candidate)) {
+        distance if distance <= allowed => Some(distance),
+        distance if length >= PREFIX_MIN && normal(candidate).starts_with(&word) => Some(distance),
+        _ => None,
+    };
     known
         .into_iter()
-        .map(|candidate| (distance(&word, &normal(candidate)), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
+        .filter_map(|candidate| Some((far(candidate)?, candidate)))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -46,6 +54,8 @@ mod tests {
         assert_eq!(nearest("num_of_worker", known), Some("num_of_workers"));
         assert_eq!(nearest("num-of-workers", known), Some("num_of_workers"));
         assert_eq!(nearest("prelaod", known), Some("preload"));
+        assert_eq!(nearest("num_of", known), Some("num_of_workers"));
+        assert_eq!(nearest("wor", known), None);
         assert_eq!(nearest("banana", known), None);
         assert_eq!(distance("abcd", "abdc"), 1);
     }

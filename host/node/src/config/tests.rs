@@ -10,15 +10,21 @@ fn arguments(line: &str) -> Vec<OsString> {
     std::iter::once("program").chain(line.split_whitespace()).map(OsString::from).collect()
 }
 
+/// The settings that a command line gives.
+pub(super) fn read<T: Section>(line: &str) -> T {
+    load::<T>(arguments(line)).unwrap_or_else(|error| panic!("{line}: {error}")).settings
+}
+
 fn cluster(line: &str) -> ClusterSettings {
-    load::<ClusterSettings>(arguments(line)).unwrap_or_else(|error| panic!("{line}: {error}")).settings
+    read(line)
 }
 
 fn scheduler(line: &str) -> SchedulerSettings {
-    load::<SchedulerSettings>(arguments(line)).unwrap_or_else(|error| panic!("{line}: {error}")).settings
+    read(line)
 }
 
-fn mistakes<T: Section + std::fmt::Debug>(line: &str) -> String {
+/// What is wrong with a command line.
+pub(super) fn mistakes<T: Section + std::fmt::Debug>(line: &str) -> String {
     load::<T>(arguments(line)).expect_err(line).to_string()
 }
 
@@ -41,7 +47,7 @@ fn the_seeds_example_loads_unchanged_for_all_its_commands() {
     let settings = scheduler(&format!("--config {EXAMPLE}"));
     assert_eq!(settings.scheduler_address.to_string(), "tcp://127.0.0.1:6378");
     assert_eq!(settings.monitor_address.expect("given").to_string(), "tcp://127.0.0.1:6380");
-    assert_eq!(settings.logging_paths.len(), 2);
+    assert_eq!(settings.logging.paths.len(), 2);
     assert_eq!(settings.config, Some(PathBuf::from(EXAMPLE)));
     let settings = cluster(&format!("-c {EXAMPLE}"));
     assert_eq!((settings.num_of_workers, settings.task_timeout_seconds), (8, 600));
@@ -57,7 +63,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         File::new("[cluster]\nscheduler_address='tcp://a:1'\nheartbeat_interval_seconds=7\nlogging_paths=['x','y']\n");
     assert_eq!(cluster(&file.flag()).heartbeat_interval_seconds, 7);
     assert_eq!(cluster(&format!("{} -his 2", file.flag())).heartbeat_interval_seconds, 2);
-    assert_eq!(cluster(&format!("{} -lp z", file.flag())).logging_paths, [PathBuf::from("z")]);
+    assert_eq!(cluster(&format!("{} -lp z", file.flag())).logging.paths, [PathBuf::from("z")]);
     assert_eq!(cluster(&format!("tcp://b:2 {}", file.flag())).scheduler_address.to_string(), "tcp://b:2");
 }
 
@@ -85,8 +91,8 @@ fn short_flags_of_both_versions_are_known() {
     assert_eq!((settings.client_timeout_seconds, settings.worker_timeout_seconds), (1, 2));
     assert_eq!((settings.object_retention_seconds, settings.load_balance_seconds), (3, 4));
     assert_eq!((settings.load_balance_trigger_times, settings.max_number_of_tasks_waiting), (5, -1));
-    assert_eq!((settings.allocate_policy, settings.logging_level), (AllocatePolicy::Capability, LoggingLevel::Debug));
-    assert_eq!(settings.logging_paths, [PathBuf::from("a"), PathBuf::from("b")]);
+    assert_eq!((settings.allocate_policy(), settings.logging.level), (AllocatePolicy::Capability, LoggingLevel::Debug));
+    assert_eq!(settings.logging.paths, [PathBuf::from("a"), PathBuf::from("b")]);
     let settings = cluster("tcp://h:1 -n 2 -wn a,b -pwc gpu=2 -wtqs 5 -hi 3 -tts=9 -dts 11 -osa ipc:///tmp/s");
     assert_eq!(settings.worker_names.as_slice(), ["a", "b"]);
     assert_eq!((settings.per_worker_task_queue_size, settings.heartbeat_interval_seconds), (5, 3));
@@ -120,18 +126,18 @@ fn every_mistake_of_a_file_is_named_with_its_line_and_remedy() {
     for expected in [
         "deploy.toml:2: [cluster] scheduler_address",
         "deploy.toml:3: [cluster] has no key `num_of_worker`; did you mean `num_of_workers`?",
-        "deploy.toml:4: [cluster] num_of_workers: invalid type: string \"eight\", expected a whole number",
+        "deploy.toml:4: [cluster] num_of_workers: expected a whole number, not \"eight\"",
         "deploy.toml:5: [cluster] per_worker_capabilities: capability `gpu`: `two` is not an integer",
         "deploy.toml:6: [cluster] task_timeout_seconds",
         "deploy.toml:7: [cluster] heartbeat_interval_seconds: must be positive",
         "deploy.toml:8: [cluster] isolation: `thread` is not one of task, processor",
         "deploy.toml:9: [cluster] has no key `banana`",
-        "deploy.toml:10: [cluster] logging_level: `LOUD` is not one of DEBUG",
-        "deploy.toml:11: [cluster] logging_paths: invalid type",
+        "deploy.toml:10: [cluster] logging_level: `LOUD` is not one of NOTSET, DEBUG",
+        "deploy.toml:11: [cluster] logging_paths: this is a list; write [\"/dev/stdout\"]",
         "deploy.toml:12: [cluster] worker_names: 2 names for",
         "deploy.toml:13: [cluster] preload",
-        "deploy.toml:15: [cluster] grants: unknown field `clocks`, expected one of",
-        "did you mean `clock`?",
+        "deploy.toml:15: [cluster.grants] clocks: there is no such key; did you mean `clock`?",
+        "deploy.toml:16: [cluster.grants.directories] guest_path: is missing",
         "deploy.toml:18: there is no section [clustre]; did you mean [cluster]?",
     ] {
         assert!(text.contains(expected), "missing {expected:?} in:\n{text}");
@@ -159,9 +165,9 @@ fn a_mistyped_flag_is_named_as_a_flag() {
     assert!(mistakes::<ClusterSettings>("a:1").contains("a:1"));
     assert!(mistakes::<ClusterSettings>("tcp://a:1 --num-of-worker 3").contains("--num-of-workers"));
     let text = mistakes::<SchedulerSettings>("tcp://0.0.0.0:8516 -ma tcp://10.0.0.1:1");
-    assert!(text.contains("--scheduler-address: tcp://0.0.0.0:8516") && text.contains("--monitor-address"), "{text}");
+    assert!(text.contains("SCHEDULER_ADDRESS: tcp://0.0.0.0:8516") && text.contains("--monitor-address"), "{text}");
     assert!(scheduler("tcp://0.0.0.0:8516 --insecure").insecure);
-    assert!(mistakes::<SchedulerSettings>("-lp x tcp://a:1").contains("is an address, not a path"));
+    assert!(mistakes::<SchedulerSettings>("tcp://a:1 -lp http://x").contains("is an address, not a path"));
 }
 
 #[test]
@@ -179,7 +185,7 @@ fn a_cluster_has_at_most_1024_workers_each_with_its_own_name() {
 #[test]
 fn an_address_without_room_for_the_derived_ones_is_refused() {
     let text = mistakes::<SchedulerSettings>("tcp://127.0.0.1:65535");
-    assert!(text.contains("--scheduler-address") && text.contains("`object_storage_address`"), "{text}");
+    assert!(text.contains("SCHEDULER_ADDRESS") && text.contains("`object_storage_address`"), "{text}");
     assert!(text.contains("`monitor_address`"), "{text}");
     let text = mistakes::<SchedulerSettings>("tcp://127.0.0.1:65534");
     assert!(!text.contains("object_storage_address") && text.contains("`monitor_address`"), "{text}");

@@ -4,19 +4,22 @@
 //! - `toolchain`: a compiler that has the target's standard library, `debian`: how to get one where rustup cannot;
 //! - `component`: from the core module to the component;
 //! - `project`: a new project; `cache`: the user's cache folder, where toolchain and SDK are kept;
-//! - `sources`: what a guest is made of, for `--watch`; `progress`: a moving line while something long runs.
+//! - `sources`: what a guest is made of, for `--watch`; `progress`: a moving line while something long runs;
+//! - `probe`: what there is of all that, for `scaler doctor`.
 
 mod cache;
 mod compile;
 mod component;
 mod debian;
 mod manifest;
+mod probe;
 mod progress;
 mod project;
 mod sources;
 mod toolchain;
 
 pub use component::ComponentError;
+pub(crate) use probe::{TARGETS, cargo_version, toolchain_for};
 pub(crate) use sources::Sources;
 pub use toolchain::ToolchainError;
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Names a ready toolchain: a folder with `bin/rustc`.
-const VARIABLE: &str = "SCALER_TOOLCHAIN";
+pub(super) const VARIABLE: &str = "SCALER_TOOLCHAIN";
 
 /// Why there is no compiler for guests.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +113,7 @@ pub(super) fn find(target: &str, progress: &mut dyn Write) -> Result<Toolchain, 
 }
 
 /// The folder of the target's libraries, if the standard library is among them.
-fn library_folder(rustc: &Path, target: &str) -> Option<PathBuf> {
+pub(super) fn library_folder(rustc: &Path, target: &str) -> Option<PathBuf> {
     let output = Command::new(rustc)
         .args(["--print", "target-libdir", "--target", target])
         .stdin(Stdio::null())

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
 use scaler_proto::{
     ids::ObjectId,
-    message::{ArgumentObject, Failure, FailureKind, Outcome, TaskStats},
+    message::{ArgumentObject, Failure, FailureKind, Outcome, TaskStats, timeout_message},
     payload::Payload,
 };
 use scaler_sandbox::{
@@ -253,7 +253,7 @@ impl Worker {
         };
         let outcome = match std::mem::replace(&mut report.outcome, Ok(Vec::new())) {
             Ok(bytes) => Outcome::Ok(self.payload(record, bytes)?),
-            Err(fault) => Outcome::Failed(self.fault(record, fault)?),
+            Err(fault) => Outcome::Failed(self.fault(record, fault, report.run_us)?),
         };
         Ok((report, outcome))
     }
@@ -290,13 +290,10 @@ impl Worker {
         Ok(Payload::Stored { id, length: bytes.len() as u64 })
     }
 
-    fn fault(&mut self, record: &TaskRecord<'_>, mut fault: Fault) -> Result<Failure, Failure> {
+    fn fault(&mut self, record: &TaskRecord<'_>, mut fault: Fault, ran_us: u64) -> Result<Failure, Failure> {
         if fault.kind == FailureKind::Canceled && self.page.is_timeout() {
             fault.kind = FailureKind::Timeout;
-            fault.message = format!(
-                "the task ran longer than its limit of {} s",
-                Duration::from_millis(record.timeout_ms).as_secs_f64()
-            );
+            fault.message = timeout_message(record.timeout_ms, ran_us);
         }
         let value = fault.value.take().map(|bytes| self.payload(record, bytes)).transpose()?;
         Ok(Failure { value, ..of_fault(fault) })

@@ -127,14 +127,14 @@ impl Recipe {
             "--object-retention-seconds".to_owned(),
             settings.object_retention_seconds.to_string(),
             "--logging-level".to_owned(),
-            settings.logging_level.to_string(),
+            settings.logging.level.to_string(),
             "--logging-json".to_owned(),
-            settings.logging_json.to_string(),
+            settings.logging.json.to_string(),
             "--insecure".to_owned(),
             settings.insecure.to_string(),
             "--logging-paths".to_owned(),
         ];
-        arguments.extend(settings.logging_paths.iter().map(|path| path.display().to_string()));
+        arguments.extend(settings.logging.paths.iter().map(|path| path.display().to_string()));
         Ok(Self { address, arguments })
     }
 

@@ -27,7 +27,7 @@ use crate::{
     ids::{FunctionId, PeerId, Time},
     message::{
         Attempt, Define, Done, Failure, FailureKind, Message, ModuleInfo, Outcome, ReturnReason, Returned, Run, Stop,
-        StopReason, TaskStats,
+        StopReason, TaskStats, timeout_message,
     },
     session::{Packet, Receipt},
 };
@@ -428,10 +428,10 @@ fn canceled() -> Outcome {
     })
 }
 
-fn timed_out(timeout_ms: u64) -> Outcome {
+fn timed_out(timeout_ms: u64, ran_us: u64) -> Outcome {
     Outcome::Failed(Failure {
         kind: FailureKind::Timeout,
-        message: format!("the task ran longer than its limit of {} s", timeout_ms as f64 / 1e3),
+        message: timeout_message(timeout_ms, ran_us),
         value: None,
         trace: None,
     })

@@ -117,12 +117,14 @@ impl Agent {
             return;
         }
         let killing = state.killing;
+        // Since when, for the tasks whose time was over.
+        let ran_us = state.running.map_or(0, |(_, since)| now.since(since) / 1_000);
         let in_flight = state.lost(now);
         let failed_starts = state.failed_starts;
         // From the back, so that what comes back to the front of the queue keeps its order.
         for (sequence, slot) in in_flight.into_iter().rev() {
             if Some(sequence) == running {
-                self.blame(slot, sequence, killing, description);
+                self.blame(slot, (sequence, ran_us), killing, description);
             } else {
                 if let Some(task) = self.tasks.get_mut(slot) {
                     task.stop = task.stop.filter(|stop| *stop != StopReason::TakeBack || self.departure.is_some());
@@ -140,20 +142,22 @@ impl Agent {
     }
 
     /// The task that ran when its processor died.
-    fn blame(&mut self, slot: u32, sequence: u64, killing: Option<KillCause>, description: &str) {
+    fn blame(&mut self, slot: u32, ran: (u64, u64), killing: Option<KillCause>, description: &str) {
+        let (sequence, ran_us) = ran;
         let Some(task) = self.tasks.get(slot) else { return };
         let (attempt, stop, run) = (task.attempt(), task.stop, task.run.clone());
+        let stats = TaskStats { run_us: ran_us, ..TaskStats::default() };
         match (stop, killing) {
             (Some(StopReason::Discard), _) => drop(self.tasks.remove(slot)),
             (Some(StopReason::Cancel), _) => {
                 self.tasks.remove(slot);
-                self.finish(attempt, canceled(), TaskStats::default());
+                self.finish(attempt, canceled(), stats);
             }
             (_, Some(KillCause::Disobedient { sequence: meant, cause: InterruptCause::Timeout }))
                 if meant == sequence =>
             {
                 self.tasks.remove(slot);
-                self.finish(attempt, timed_out(self.timeout_ms(&run)), TaskStats::default());
+                self.finish(attempt, timed_out(self.timeout_ms(&run), ran_us), stats);
             }
             // We killed the processor for another reason: nobody is to blame.
             (_, Some(_)) => self.requeue(slot),

@@ -69,6 +69,13 @@ pub enum FailureKind {
     Internal,
 }
 
+/// What is said of a task that was stopped at its limit, in the same words wherever that is noticed.
+#[must_use]
+pub fn timeout_message(limit_ms: u64, ran_us: u64) -> String {
+    let (limit, ran) = (limit_ms as f64 / 1e3, (ran_us / 1_000) as f64 / 1e3);
+    format!("the task ran longer than its limit of {limit} s: it was stopped after {ran} s")
+}
+
 impl FailureKind {
     /// A user's `cancel`, as opposed to a failure.
     #[must_use]

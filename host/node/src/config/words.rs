@@ -1,28 +1,4 @@
-//! Settings that are written as text in the file exactly as on the command line (addresses, tags, calls, words).
-
-use std::{fmt::Display, str::FromStr};
-
-use serde::{Deserialize, Deserializer, de::Error as _};
-
-/// For `#[serde(deserialize_with)]` on a field that has `FromStr`.
-pub(super) fn required<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr,
-    T::Err: Display,
-{
-    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-}
-
-/// The same for an optional field.
-pub(super) fn optional<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr,
-    T::Err: Display,
-{
-    required(deserializer).map(Some)
-}
+//! Settings whose values are a few words.
 
 /// Declares an enumeration whose values are words of the configuration, in any case.
 macro_rules! words {

@@ -1,0 +1,167 @@
+//! A whole deployment file at once: the settings of all its commands, all its mistakes, and what does not fit together.
+
+use std::path::{Path, PathBuf};
+
+use scaler_net::Address;
+use serde_json::{Map, Value, json};
+
+use super::{
+    effective::Effective,
+    file::File,
+    mistake::{self, ConfigError, Mistake, Place},
+    sections,
+};
+
+/// What a file says.
+#[derive(Debug)]
+pub struct Report {
+    /// The file.
+    pub path: PathBuf,
+    /// The sections of ours that it has.
+    pub sections: Vec<SectionReport>,
+    /// All that is wrong, in the order of the file.
+    pub mistakes: Vec<Mistake>,
+    /// What is allowed and probably not meant.
+    pub warnings: Vec<String>,
+}
+
+/// What a file says to one command.
+#[derive(Debug)]
+pub struct SectionReport {
+    /// The section's name.
+    pub name: &'static str,
+    /// The program that reads it.
+    pub program: &'static str,
+    /// Every option with its value.
+    pub effective: Vec<Effective>,
+    /// What is accepted and means something else here.
+    pub notices: Vec<String>,
+}
+
+/// Reads a file for all commands.
+///
+/// # Errors
+/// When it cannot be read; mistakes in it are in the report.
+pub fn check(path: &Path) -> Result<Report, ConfigError> {
+    let file = File::read(path)?;
+    let mut document = file.document("scheduler");
+    let (mut mistakes, mut sections) = (Vec::new(), Vec::new());
+    for section in sections::all() {
+        if !document.has(section.name) {
+            continue;
+        }
+        let checked = (section.check)(&file, &document);
+        mistakes.extend(checked.mistakes);
+        sections.push(SectionReport {
+            name: section.name,
+            program: section.program,
+            effective: checked.effective,
+            notices: checked.notices,
+        });
+    }
+    mistakes.append(&mut document.mistakes);
+    let mut warnings = document.warnings;
+    if sections.is_empty() && mistakes.is_empty() {
+        let names = sections::all().map(|section| format!("[{}]", section.name)).join(", ");
+        warnings.push(format!("{}: there is no section of ours; they are {names}", path.display()));
+    }
+    warnings.extend(contradictions(&sections));
+    Ok(Report { path: path.to_owned(), sections, mistakes: mistake::sorted(mistakes), warnings })
+}
+
+/// Addresses of one deployment that do not meet.
+fn contradictions(sections: &[SectionReport]) -> Vec<String> {
+    let find = |section: &str, key: &str| {
+        let section = sections.iter().find(|known| known.name == section)?;
+        let effective = section.effective.iter().find(|known| known.key == key)?;
+        let address: Address = effective.value.as_str()?.parse().ok()?;
+        Some((address, effective.place.clone()))
+    };
+    let scheduler = find("scheduler", "scheduler_address");
+    let derived = scheduler.as_ref().and_then(|(address, _)| Some((address.with_port_offset(2).ok()?, Place::Default)));
+    let monitor = find("scheduler", "monitor_address").or(derived);
+    let storage = find("object_storage_server", "object_storage_address");
+    let mut warnings = Vec::new();
+    for (section, key, what, server) in [
+        ("cluster", "scheduler_address", "the scheduler listens at", &scheduler),
+        ("cluster", "object_storage_address", "the object storage server listens at", &storage),
+        ("scheduler", "object_storage_address", "the object storage server listens at", &storage),
+        ("webui", "monitor_address", "the scheduler serves watchers at", &monitor),
+        ("top", "monitor_address", "the scheduler serves watchers at", &monitor),
+    ] {
+        let (Some((client, place)), Some((server, _))) = (find(section, key), server) else { continue };
+        // Port 0 is any port, and only the ready line tells which.
+        let is_open = client.port() == Some(0) || server.port() == Some(0);
+        if client != *server && !is_open {
+            warnings.push(format!("{place}: [{section}] {key} is {client}, but {what} {server} in this file"));
+        }
+    }
+    if let (Some((address, place)), Some(_), None) = (&storage, &scheduler, find("scheduler", "object_storage_address"))
+    {
+        warnings.push(format!(
+            "{place}: the scheduler of this file starts a storage of its own; with object_storage_address = \
+             \"{address}\" in [scheduler] it uses this one"
+        ));
+    }
+    warnings
+}
+
+impl Report {
+    /// For people: every setting with its origin.
+    #[must_use]
+    pub fn picture(&self) -> String {
+        let mut text = String::new();
+        for section in &self.sections {
+            text.push_str(&format!("[{}] of {}\n", section.name, section.program));
+            let width = |column: fn(&Effective) -> String| {
+                section.effective.iter().map(|setting| column(setting).chars().count()).max().unwrap_or(0)
+            };
+            let (keys, values) = (width(|setting| setting.key.clone()), width(Effective::text));
+            for setting in &section.effective {
+                let (key, value, origin) = (&setting.key, setting.text(), setting.origin());
+                text.push_str(&format!("  {key:<keys$}  {value:<values$}  {origin}\n"));
+            }
+            for notice in &section.notices {
+                text.push_str(&format!("  note: {notice}\n"));
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// For programs: one object.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let sections: Map<String, Value> = self
+            .sections
+            .iter()
+            .map(|section| {
+                let settings: Map<String, Value> =
+                    section.effective.iter().map(|setting| (setting.key.clone(), setting.to_json())).collect();
+                let report = json!({"program": section.program, "settings": settings, "notices": section.notices});
+                (section.name.to_owned(), report)
+            })
+            .collect();
+        json!({
+            "file": self.path.to_string_lossy(),
+            "ok": self.mistakes.is_empty(),
+            "sections": sections,
+            "mistakes": self.mistakes.iter().map(mistake_json).collect::<Vec<_>>(),
+            "warnings": self.warnings,
+        })
+    }
+}
+
+fn mistake_json(mistake: &Mistake) -> Value {
+    let (line, column) = match mistake.place() {
+        Some(Place::File { line, column, .. }) => (Some(line), Some(column)),
+        _ => (None, None),
+    };
+    json!({
+        "line": line,
+        "column": column,
+        "section": mistake.section(),
+        "key": mistake.key(),
+        "message": mistake.to_string(),
+    })
+}

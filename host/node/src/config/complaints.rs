@@ -1,0 +1,102 @@
+//! What the checks of a section have to say, and the checks that several sections share.
+
+use std::{fmt::Display, path::PathBuf};
+
+use scaler_net::Address;
+
+use super::{
+    file::File,
+    given::Givens,
+    mistake::{Mistake, Place},
+};
+
+/// What a check has to say, each about one key.
+#[derive(Debug, Default)]
+pub struct Complaints(Vec<Complaint>);
+
+#[derive(Debug)]
+struct Complaint {
+    /// Without one: the section that is checked.
+    section: Option<&'static str>,
+    key: String,
+    /// Without one: where the key's value came from.
+    offset: Option<usize>,
+    message: String,
+}
+
+impl Complaints {
+    /// Something about a key.
+    pub fn about(&mut self, key: &'static str, message: impl Into<String>) {
+        self.0.push(Complaint { section: None, key: key.to_owned(), offset: None, message: message.into() });
+    }
+
+    /// Something about a key of a table inside the section, at an offset of the file.
+    pub(super) fn at(&mut self, offset: usize, section: &'static str, key: &str, message: impl Into<String>) {
+        let (key, message) = (key.to_owned(), message.into());
+        self.0.push(Complaint { section: Some(section), key, offset: Some(offset), message });
+    }
+
+    /// The value must not be zero.
+    pub fn positive(&mut self, key: &'static str, value: u64) {
+        if value == 0 {
+            self.about(key, "must be positive; give at least 1");
+        }
+    }
+
+    /// The value must reach a bound.
+    pub fn at_least<N: PartialOrd + Display>(&mut self, key: &'static str, value: N, least: N) {
+        if value < least {
+            self.about(key, format!("{value} is too small; give at least {least}"));
+        }
+    }
+
+    /// The value must not pass a bound; beyond it, `instead` helps.
+    pub fn at_most<N: PartialOrd + Display>(&mut self, key: &'static str, value: N, most: N, instead: &str) {
+        if value > most {
+            self.about(key, format!("{value} is too many; give at most {most}, and {instead}"));
+        }
+    }
+
+    /// Another address is made from this one, unless it is given itself under the key `own`.
+    pub fn derives(&mut self, key: &'static str, address: &Address, offset: u16, own: &str) {
+        if let Err(error) = address.with_port_offset(offset) {
+            self.about(key, format!("`{own}` is not given and derived from it: {error}"));
+        }
+    }
+
+    /// Whoever listens beyond this machine must say that it is meant.
+    pub fn listens(&mut self, key: &'static str, address: &Address, insecure: bool) {
+        if !insecure && !address.is_loopback() {
+            let message = format!(
+                "{address} can be reached from other machines, and nothing is encrypted or authenticated yet; use \
+                 127.0.0.1, or say `--insecure` (`insecure = true`)"
+            );
+            self.about(key, message);
+        }
+    }
+
+    /// A list flag is greedy: it may have swallowed the address.
+    pub fn logging_paths(&mut self, paths: &[PathBuf]) {
+        for path in paths {
+            if path.to_string_lossy().contains("://") {
+                let path = path.display();
+                self.about("logging_paths", format!("`{path}` is an address, not a path; put it before the flag"));
+            }
+        }
+    }
+
+    pub(super) fn into_mistakes<'a>(
+        self,
+        section: &'a str,
+        file: Option<&'a File>,
+        givens: &'a Givens,
+    ) -> impl Iterator<Item = Mistake> + 'a {
+        self.0.into_iter().map(move |Complaint { section: inner, key, offset, message }| {
+            let place = match (offset, file) {
+                (Some(offset), Some(file)) => file.place(offset),
+                _ => givens.get(&key).map_or(Place::Default, |given| given.place.clone()),
+            };
+            Mistake::Value { place, section: inner.unwrap_or(section).to_owned(), key, message }
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! The settings of the commands: one struct a command, each option declared once.
+//!
+//! The documentation of a field is its help text and its row in the README; its clap default is the only default; its
+//! name is the TOML key. An alias without a hyphen is a short flag of the original (`-osa`), one with a hyphen another
+//! name of flag and key, see [`super::argv`].
+
+mod cluster;
+mod logging;
+mod object_storage;
+mod original;
+mod scheduler;
+mod top;
+mod webui;
+
+pub use cluster::{ClusterSettings, Isolation};
+pub use logging::{LoggingLevel, LoggingSettings};
+pub use object_storage::ObjectStorageSettings;
+pub use original::{EventLoop, PolicyContent, PolicyEngine, PolicyError, Scaling, ScalingStrategy};
+pub use scheduler::{AllocatePolicy, SchedulerSettings};
+pub use top::TopSettings;
+pub use webui::WebUiSettings;
+
+use clap::Command;
+
+use super::{
+    effective::Effective,
+    file::{Document, File},
+    given::Givens,
+    load::{Section, command, keys, layer},
+    mistake::Mistake,
+};
+
+/// More threads of libzmq only wait for each other.
+const IO_THREADS_MAX: u32 = 64;
+
+/// One command and its section, without the type of its settings.
+pub(super) struct Described {
+    pub(super) name: &'static str,
+    pub(super) program: &'static str,
+    pub(super) command: fn() -> Command,
+    pub(super) file_only: &'static [&'static str],
+    /// What a file gives for it, without flags.
+    pub(super) check: fn(&File, &Document<'_>) -> Checked,
+    has: fn(&str) -> bool,
+}
+
+/// What a file gives for one command.
+pub(super) struct Checked {
+    pub(super) effective: Vec<Effective>,
+    pub(super) mistakes: Vec<Mistake>,
+    pub(super) notices: Vec<String>,
+}
+
+/// All commands that take settings, in the order in which they are documented.
+pub(super) fn all() -> [Described; 5] {
+    fn described<T: Section>() -> Described {
+        Described {
+            name: T::NAME,
+            program: T::COMMAND,
+            command: command::<T>,
+            file_only: T::FILE_ONLY,
+            check: |file, document| {
+                let layered = layer::<T>(&command::<T>(), Some(file), document, Givens::new());
+                let notices = layered.settings.map(|settings| settings.notices()).unwrap_or_default();
+                Checked { effective: layered.effective, mistakes: layered.mistakes, notices }
+            },
+            has: |key| keys::<T>(&command::<T>()).contains(&key),
+        }
+    }
+    [
+        described::<SchedulerSettings>(),
+        described::<ClusterSettings>(),
+        described::<ObjectStorageSettings>(),
+        described::<WebUiSettings>(),
+        described::<TopSettings>(),
+    ]
+}
+
+/// The programs with their command lines, as `-h` shows them.
+#[must_use]
+pub fn commands() -> Vec<(&'static str, Command)> {
+    all().iter().map(|section| (section.program, (section.command)())).collect()
+}
+
+/// The section that has such a key, if only one has.
+pub(super) fn owner_of(key: &str) -> Option<&'static str> {
+    let all = all();
+    let mut owners = all.iter().filter(|section| (section.has)(key)).map(|section| section.name);
+    owners.next().filter(|_| owners.next().is_none())
+}
