@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::Signal;
 use serde_json::Value;
-use support::{LONG, Process, Stack, guest, wait_for};
+use support::{LONG, Process, SCALER, Stack, guest, wait_for};
 
 const STORAGE: &str = env!("CARGO_BIN_EXE_scaler_object_storage_server");
 const CLUSTER: &str = env!("CARGO_BIN_EXE_scaler_cluster");
@@ -96,6 +96,26 @@ fn several_paths_get_the_same_lines_and_levels_are_read_in_any_case() {
         assert!(event["level"].is_string() && event["role"] == "object_storage_server", "{line}");
         assert!(storage.log().contains(line), "/dev/stderr has it too");
     }
+}
+
+#[test]
+fn a_stack_without_workers_says_so_and_one_that_fails_says_it_once() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("stack.toml");
+    let up = ["up", "--config", file.to_str().expect("text")];
+    let scheduler = "[scheduler]\nscheduler_address = 'tcp://127.0.0.1:0'\n";
+    fs::write(&file, scheduler).expect("file");
+    let mut stack = Process::start("up", folder.path(), SCALER, &up);
+    stack.wait_log("has no section [cluster]");
+    stack.signal(Signal::INT);
+    assert_eq!(stack.wait_exit(LONG), 0);
+    let cluster = "[cluster]\nscheduler_address = 'tcp://127.0.0.1:0'\nnum_of_workers = 1\npreload = 'nowhere:f'\n";
+    fs::write(&file, format!("{scheduler}{cluster}")).expect("file");
+    let mut stack = Process::spawn("fails", folder.path(), SCALER, &up);
+    assert_eq!(stack.wait_exit(LONG), 4);
+    let log = stack.log();
+    assert_eq!(log.matches("the preload failed").count(), 1, "{log}");
+    assert!(log.contains("cluster ended by itself"), "{log}");
 }
 
 #[test]

@@ -351,6 +351,17 @@ fn lists_end_before_the_address_and_flags_that_are_none_are_explained() {
     }
 }
 
+#[test]
+fn names_and_capabilities_are_lists_with_commas_and_blanks() {
+    // Scenario 96.
+    let line = ["program", "tcp://h:1", "-n", "2", "-wn", " a , b ", "-pwc", " gpu=2, linux "];
+    let settings = load::<ClusterSettings>(line.iter().map(OsString::from)).expect("settings").settings;
+    assert_eq!(settings.worker_names.as_slice(), ["a", "b"]);
+    assert_eq!(settings.per_worker_capabilities.to_string(), "gpu=2,linux");
+    let text = read("cluster", &words(&["tcp://h:1", "-pwc", "gpu=two"])).expect_err("no number").to_string();
+    assert!(text.contains("`two` is not an integer"), "{text}");
+}
+
 fn scaler(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_scaler")).args(arguments).stdin(Stdio::null()).output().expect("scaler")
 }
