@@ -148,7 +148,7 @@ fn multi_shows_values_of_every_kind() {
     for line in [
         "chocolate   320 cents, 2 left, with [\"milk\", \"sugar\", \"whipped_cream\"]",
         "a large coffee with milk and sugar: 405 cents",
-        "served: coffee 405 + chocolate 380 = 785 cents, tip 215 by the window",
+        "served: coffee 405 + chocolate 380 = 785 cents, tip 215, by the window",
         "served: coffee 405 = 405 cents, tip 0",
         "refused: nothing was ordered",
         "refused: there is no tea",
@@ -201,4 +201,25 @@ fn the_front_page_of_the_client_is_the_tour() {
     let doc: Vec<&str> =
         doc.skip_while(|line| *line != "```no_run").skip(1).take_while(|line| *line != "```").collect();
     assert_eq!(code, doc, "copy the tour to the front page");
+}
+
+#[test]
+fn without_an_address_each_client_starts_a_cluster_of_its_own() {
+    let dir = tempfile::tempdir().expect("folder");
+    std::os::unix::fs::symlink(root().join("examples"), dir.path().join("examples")).expect("link");
+    for (name, told) in [
+        ("hello", "world"),
+        ("preload", "production"),
+        ("options", "one-year call"),
+        ("mandelbrot", "192 tiles"),
+        ("wordcount", "28 tasks"),
+        ("multi", "served: coffee"),
+    ] {
+        install(dir.path(), &[&guest(&format!("examples/{name}/guest"))]);
+        let run = Command::new(client(name)).current_dir(dir.path()).env("SCALER_BIN", SCALER).output();
+        let out = run.expect("client");
+        assert!(out.status.success(), "{name}: {}", text(&out.stderr));
+        assert!(text(&out.stdout).contains(told), "{name}: {}", text(&out.stdout));
+    }
+    assert!(dir.path().join("mandelbrot.png").is_file());
 }

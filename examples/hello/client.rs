@@ -1,10 +1,18 @@
 //! The smallest client: one call, a call with a name, and a map over many.
 
-use scaler_client::{Arguments, Client, MapOptions};
+use scaler_client::{Arguments, Client, MapOptions, SchedulerClusterCombo};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "tcp://127.0.0.1:8516".to_owned());
+    // Without an address: servers of our own, which end with `combo`.
+    let combo;
+    let address = match std::env::args().nth(1) {
+        Some(address) => address,
+        None => {
+            combo = SchedulerClusterCombo::start(2)?;
+            combo.address().to_owned()
+        }
+    };
     let client = Client::connect(&address).await?;
 
     // A call, written as everywhere in Scaler.

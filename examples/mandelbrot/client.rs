@@ -1,10 +1,10 @@
 //! Draws the Mandelbrot set: the picture is cut into tiles, each tile is a task, and what comes back is put together.
 //!
-//! `mandelbrot ADDRESS [FILE]` writes FILE, `mandelbrot.png` if there is none.
+//! `mandelbrot [ADDRESS [FILE]]` writes FILE, `mandelbrot.png` if there is none.
 
 use std::{fs::File, io::BufWriter, time::Instant};
 
-use scaler_client::{MapOptions, blocking::Client};
+use scaler_client::{MapOptions, SchedulerClusterCombo, blocking::Client};
 use serde::Serialize;
 
 const WIDTH: u32 = 1024;
@@ -23,7 +23,15 @@ struct View {
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let address = arguments.next().unwrap_or_else(|| "tcp://127.0.0.1:8516".to_owned());
+    // Without an address: servers of our own, which end with `combo`.
+    let combo;
+    let address = match arguments.next() {
+        Some(address) => address,
+        None => {
+            combo = SchedulerClusterCombo::start(2)?;
+            combo.address().to_owned()
+        }
+    };
     let file = arguments.next().unwrap_or_else(|| "mandelbrot.png".to_owned());
     let client = Client::connect(&address)?;
     let render = client.function("mandelbrot.tiles:render")?;

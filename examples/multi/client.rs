@@ -1,7 +1,7 @@
 //! Two modules of one component, called with Rust types: structs are records, enums are variants, lists of names are
 //! flags, and what a function refuses comes back as a value of its own type.
 
-use scaler_client::{Error, blocking::Client};
+use scaler_client::{Error, SchedulerClusterCombo, blocking::Client};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -73,7 +73,15 @@ fn drink(name: &str, size: Size, extras: &[&str]) -> Drink {
 }
 
 fn main() -> anyhow::Result<()> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "tcp://127.0.0.1:8516".to_owned());
+    // Without an address: servers of our own, which end with `combo`.
+    let combo;
+    let address = match std::env::args().nth(1) {
+        Some(address) => address,
+        None => {
+            combo = SchedulerClusterCombo::start(2)?;
+            combo.address().to_owned()
+        }
+    };
     let client = Client::connect(&address)?;
 
     println!("the menu:");
@@ -102,8 +110,8 @@ fn main() -> anyhow::Result<()> {
             Ok(receipt) => {
                 let names: Vec<String> =
                     receipt.lines.iter().map(|line| format!("{} {}", line.drink.name, line.cents)).collect();
-                let (tip, note) = (receipt.tip_cents.unwrap_or(0), receipt.note.unwrap_or_default());
-                println!("served: {} = {} cents, tip {tip} {note}", names.join(" + "), receipt.total_cents);
+                let (tip, note) = (receipt.tip_cents.unwrap_or(0), receipt.note.map_or(String::new(), |note| format!(", {note}")));
+                println!("served: {} = {} cents, tip {tip}{note}", names.join(" + "), receipt.total_cents);
             }
             Err(error) => println!("refused: {}", explain(refusal(error)?)),
         }
@@ -114,8 +122,8 @@ fn main() -> anyhow::Result<()> {
 
 /// The guest's own error; anything else that went wrong stays an error.
 fn refusal(error: Error) -> anyhow::Result<Refusal> {
-    match error.task().and_then(|task| task.value.as_ref()) {
-        Some(value) => Ok(value.to_serde()?),
+    match error.task().and_then(|task| task.value_as()) {
+        Some(refusal) => Ok(refusal?),
         None => Err(error.into()),
     }
 }

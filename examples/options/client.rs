@@ -1,6 +1,6 @@
 //! Prices a strip of call options, each with its standard error, and shows what an error of a task looks like.
 
-use scaler_client::blocking::Client;
+use scaler_client::{SchedulerClusterCombo, blocking::Client};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -16,7 +16,17 @@ struct Estimate {
 }
 
 fn main() -> anyhow::Result<()> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "tcp://127.0.0.1:8516".to_owned());
+    // Without an address: servers of our own, which end with `combo`.
+    let combo;
+    let address = match std::env::args().nth(1) {
+        Some(address) => address,
+        None => {
+            combo = SchedulerClusterCombo::builder(2)
+                .cluster_args(["--config", "examples/options/cluster.toml"])
+                .start()?;
+            combo.address().to_owned()
+        }
+    };
     let client = Client::connect(&address)?;
     let market: Market = client.call("options.pricing:market()")?.result()?;
     println!("last close {:.2}, volatility {:.1} %", market.last_close, 100.0 * market.volatility);

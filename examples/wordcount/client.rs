@@ -1,10 +1,10 @@
 //! Counts the words of three texts: a map over parts of each text, then a reduction.
 //!
-//! `wordcount ADDRESS [FILE ..]` takes other texts.
+//! `wordcount [ADDRESS [FILE ..]]` takes other texts.
 
 use std::{fs, path::Path, time::Instant};
 
-use scaler_client::blocking::Client;
+use scaler_client::{SchedulerClusterCombo, blocking::Client};
 use serde::{Deserialize, Serialize};
 
 const TEXTS: [&str; 3] = ["gpl-1.txt", "gpl-2.txt", "gpl-3.txt"];
@@ -21,7 +21,15 @@ struct Tally {
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let address = arguments.next().unwrap_or_else(|| "tcp://127.0.0.1:8516".to_owned());
+    // Without an address: servers of our own, which end with `combo`.
+    let combo;
+    let address = match arguments.next() {
+        Some(address) => address,
+        None => {
+            combo = SchedulerClusterCombo::start(2)?;
+            combo.address().to_owned()
+        }
+    };
     let mut files: Vec<String> = arguments.collect();
     if files.is_empty() {
         files = TEXTS.iter().map(|name| format!("examples/wordcount/texts/{name}")).collect();
@@ -32,7 +40,8 @@ fn main() -> anyhow::Result<()> {
     let mut columns = Vec::new();
     for file in &files {
         let text = fs::read_to_string(file).map_err(|error| anyhow::anyhow!("{file}: {error}"))?;
-        // All parts are counted at once, wherever there is a worker.
+        // The text is stored once and travels once to each worker, however many tasks use it.
+        let text = client.send_object(&text, file)?;
         let parts: Vec<_> =
             (0..PARTS).map(|part| client.submit(&count, (&text, part, PARTS))).collect::<Result<_, _>>()?;
         let counts: Vec<Vec<Tally>> = parts.into_iter().map(|part| part.result()).collect::<Result<_, _>>()?;

@@ -312,7 +312,13 @@ pub(crate) fn guest(path: &str) -> PathBuf {
         .find_map(|line| Some(line.strip_prefix("name = \"")?.strip_suffix('"')?.replace('-', "_")))
         .expect("package name");
     let output = folder.join(format!("{name}.wasm"));
-    let out = scaler(&["build", &source.to_string_lossy(), "-o", &output.to_string_lossy()]);
+    // One folder for the intermediates of all guests: what they share is compiled once.
+    let out = Command::new(SCALER)
+        .args(["build", &source.to_string_lossy(), "-o", &output.to_string_lossy()])
+        .env("CARGO_TARGET_DIR", &folder)
+        .stdin(Stdio::null())
+        .output()
+        .expect("scaler build");
     assert!(out.status.success(), "scaler build {path} failed:\n{}", text(&out.stderr));
     built.insert(path.to_owned(), output.clone());
     output
