@@ -77,7 +77,7 @@ fn missing_files_and_addresses_and_bad_flags_say_what_to_do() {
     refused(SCHEDULER, &["tcp://127.0.0.1:0", "--allocate_polcy", "even"], &["--allocate"]);
     refused(SCHEDULER, &["tcp://0.0.0.0:0"], &["--insecure"]);
     refused(CLUSTER, &["tcp://127.0.0.1:1", "--preload", "init.configure()"], &["column"]);
-    refused(CLUSTER, &["tcp://127.0.0.1:1", "-n", "2", "-wn", "only"], &["--worker-names", "2 workers"]);
+    refused(CLUSTER, &["tcp://127.0.0.1:1", "-n", "2", "-wn", "only"], &["--worker-names", "num_of_workers is 2"]);
 }
 
 #[test]

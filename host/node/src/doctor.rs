@@ -142,7 +142,7 @@ fn cpus() -> Finding {
     if cpus < 2 {
         return Finding::note("cpus", "1 CPU", "a cluster has one worker here, which shares it with the servers");
     }
-    Finding::ok("cpus", format!("{cpus} CPUs, so a cluster has {} workers unless told otherwise", cpus - 1))
+    Finding::ok("cpus", format!("{cpus} CPUs; num_of_workers is {} unless told otherwise", cpus - 1))
 }
 
 fn memory() -> Finding {

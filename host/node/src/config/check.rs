@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     effective::Effective,
-    file::File,
+    file::{File, KNOWN_SECTIONS},
     mistake::{self, ConfigError, Mistake, Place},
     sections,
 };
@@ -60,7 +60,13 @@ pub fn check(path: &Path) -> Result<Report, ConfigError> {
         });
     }
     mistakes.append(&mut document.mistakes);
+    let is_foreign = |name: &&&str| document.has(name) && sections.iter().all(|section| section.name != **name);
+    let foreign = KNOWN_SECTIONS.iter().filter(is_foreign).map(|name| {
+        format!("{}: [{name}] is for a command of the original that is not here; it is read over", path.display())
+    });
+    let foreign: Vec<String> = foreign.collect();
     let mut warnings = document.warnings;
+    warnings.extend(foreign);
     if sections.is_empty() && mistakes.is_empty() {
         let names = sections::all().map(|section| format!("[{}]", section.name)).join(", ");
         warnings.push(format!("{}: there is no section of ours; they are {names}", path.display()));

@@ -134,7 +134,7 @@ fn every_mistake_of_a_file_is_named_with_its_line_and_remedy() {
         "deploy.toml:9: [cluster] has no key `banana`",
         "deploy.toml:10: [cluster] logging_level: `LOUD` is not one of NOTSET, DEBUG",
         "deploy.toml:11: [cluster] logging_paths: this is a list; write [\"/dev/stdout\"]",
-        "deploy.toml:12: [cluster] worker_names: 2 names for",
+        "deploy.toml:12: [cluster] worker_names: num_of_workers is",
         "deploy.toml:13: [cluster] preload",
         "deploy.toml:15: [cluster.grants] clocks: there is no such key; did you mean `clock`?",
         "deploy.toml:16: [cluster.grants.directories] guest_path: is missing",

@@ -138,7 +138,10 @@ impl Section for ClusterSettings {
         let names = self.worker_names.as_slice();
         if !names.is_empty() && names.len() != self.num_of_workers as usize {
             let (have, want) = (names.len(), self.num_of_workers);
-            complain.about("worker_names", format!("{have} names for {want} workers; give one name for each worker"));
+            complain.about(
+                "worker_names",
+                format!("num_of_workers is {want}, and there are {have}; give one name for each worker"),
+            );
         }
         let mut seen = BTreeSet::new();
         for name in names {
