@@ -187,7 +187,7 @@ pub struct TaskView {
     pub run_us: u64,
     /// The making of the instance.
     pub start_us: u32,
-    /// CPU time of the run.
+    /// CPU time of the run; one below 0.2 ms counts in full.
     pub cpu_us: u64,
     /// Most guest memory it had.
     pub peak_memory_bytes: u64,

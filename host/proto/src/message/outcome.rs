@@ -120,7 +120,7 @@ pub struct TaskStats {
     /// Filled in by the scheduler: microseconds between acceptance and the last dispatch.
     #[serde(default, skip_serializing_if = "is_default")]
     pub queued_us: u64,
-    /// CPU time of the run, in microseconds.
+    /// CPU time of the run, in microseconds. A run below 0.2 ms is not measured and counts in full.
     #[serde(default, skip_serializing_if = "is_default")]
     pub cpu_us: u64,
     /// Filled in by the scheduler for clients that asked for profiling: the worker's name.

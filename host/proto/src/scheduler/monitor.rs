@@ -45,6 +45,10 @@ const IDLE_MS: u64 = 1_000;
 const STALL_MS: u64 = 30_000;
 /// Different bodies made in one round; watchers that would need more of them wait for the next.
 const GROUPS_MAX: usize = 8;
+/// See [`Monitor::tasks_max`].
+const TASKS_MAX: usize = 250;
+/// See [`Monitor::tasks_max`].
+const TASKS_MIN: usize = 25;
 /// Bytes of bodies that wait for slow watchers; beyond, no new ones are made.
 const BODIES_BYTES_MAX: usize = 64 << 20;
 
@@ -167,10 +171,22 @@ impl Monitor {
         self.is_awaited = self.watchers.values().any(Watcher::is_waiting);
     }
 
+    /// From one round to the next while something happens.
+    fn pace_ms(&self) -> u64 {
+        ROUND_MS.max(ROUND_WATCHER_MS * self.watchers.len() as u64)
+    }
+
+    /// Tasks that an update tells of, if it is no snapshot: a faster stream is for nobody's eyes, and of many watchers
+    /// each gets less.
+    fn tasks_max(&self) -> usize {
+        let share = TASKS_MAX * ROUND_MS as usize / self.pace_ms() as usize;
+        share.max(TASKS_MIN)
+    }
+
     /// When a round is due for those that wait.
     fn due(&self) -> Time {
         let Some(round) = self.round else { return Time(0) };
-        let pace = ROUND_MS.max(ROUND_WATCHER_MS * self.watchers.len() as u64);
+        let pace = self.pace_ms();
         round.plus_ms(if self.is_news { pace } else { pace.max(IDLE_MS) })
     }
 

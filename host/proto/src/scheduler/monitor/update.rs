@@ -9,8 +9,6 @@ use crate::{
 
 /// Most bytes of one update.
 pub(super) const UPDATE_BYTES_MAX: usize = 256 * 1024;
-/// Tasks that one update tells of, if it is no snapshot: a faster stream is for nobody's eyes.
-const TASKS_MAX: usize = 250;
 
 /// One update, for all watchers whose last one was `previous`.
 #[derive(Debug)]
@@ -76,7 +74,7 @@ impl Scheduler {
     pub(super) fn parts(&mut self, now: Time, since: Option<Cursor>, topics: Topics) -> (Vec<Part>, Cursor) {
         let rows = &self.monitor.rows;
         let since = since.filter(|cursor| rows.reaches_back_to(cursor.stamp));
-        let most_tasks = if since.is_some() { TASKS_MAX } else { RECENT_MAX };
+        let most_tasks = if since.is_some() { self.monitor.tasks_max() } else { RECENT_MAX };
         let from = since.unwrap_or_default();
         let View { scheduler, tasks, parked, .. } = self.head(now);
         let mut packer = Packer::new(Changes { scheduler, tasks, parked, ..Changes::default() });

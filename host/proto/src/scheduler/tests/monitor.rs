@@ -358,6 +358,33 @@ fn a_watcher_that_was_away_for_too_many_departures_gets_a_snapshot() {
 }
 
 #[test]
+fn of_very_many_tasks_only_the_last_are_told_and_of_many_watchers_each_is_told_less() {
+    for (watchers, most) in [(1, 250), (100, 125), (1_000, 25)] {
+        let mut env = Env::new(|_| {});
+        let all: Vec<_> = (0..watchers).map(|id| env.watcher(30 + id, &EVERYTHING)).collect();
+        for _ in 0..10 {
+            env.pass_ms(600);
+            all.iter().for_each(|watcher| env.updates(*watcher).clear());
+            all.iter().for_each(|watcher| env.acknowledge(*watcher));
+        }
+        let cluster = env.cluster(10, &[""]);
+        let client = env.client_with_function(20);
+        env.submit(client, 1..=900, "");
+        env.run_all(cluster);
+        let mut told = Vec::new();
+        for _ in 0..10 {
+            env.pass_ms(600);
+            told.extend(env.updates(all[0]));
+            env.acknowledge(all[0]);
+        }
+        let tasks = told.iter().map(|update| rmp_serde::from_slice::<Changes>(&update.changes).expect("changes"));
+        let told: Vec<_> = tasks.flat_map(|changes| changes.recent).collect();
+        assert_eq!(told.len(), most, "of 900 tasks, with {watchers} watchers");
+        assert!(told.last().expect("a task").id.ends_with(":900"));
+    }
+}
+
+#[test]
 fn watchers_are_bounded_and_the_next_one_is_told() {
     let mut env = Env::new(|_| {});
     let watchers: Vec<_> = (0..1_024).map(|id| env.watcher(30 + id, &[])).collect();
