@@ -16,7 +16,7 @@ const PRELOAD: &str = "preload.init:configure('production', debug=false)";
 
 /// The seed's `example_config.toml` with free ports, and a log folder that can be written here.
 fn seed_file(dir: &std::path::Path) -> String {
-    let ports: Vec<u16> = (0..3)
+    let ports: Vec<u16> = (0..4)
         .map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("port"))
         .collect::<Vec<_>>()
         .iter()
@@ -28,6 +28,7 @@ fn seed_file(dir: &std::path::Path) -> String {
         .replace("6378", &ports[0].to_string())
         .replace("6379", &ports[1].to_string())
         .replace("6380", &ports[2].to_string())
+        .replace("8081", &ports[3].to_string())
         .replace("/var/log/scaler", &dir.join("log").to_string_lossy());
     let path = dir.join("example_config.toml");
     fs::write(&path, text).expect("configuration");
@@ -46,6 +47,8 @@ fn the_seeds_command_lines_run_from_one_file() {
     let scheduler = Process::start("scheduler", dir.path(), env!("CARGO_BIN_EXE_scaler_scheduler"), &config);
     cluster.wait_ready();
     assert_eq!(scheduler.address("object_storage_address"), storage.address("object_storage_address"));
+    let ui = Process::start("ui", dir.path(), env!("CARGO_BIN_EXE_scaler_ui"), &config);
+    assert!(ui.address("web_address").starts_with("http://127.0.0.1:"), "{}", ui.ready);
     let address = scheduler.address("scheduler_address");
     let status = status_of(&address);
     let workers = status["workers"].as_array().expect("workers");

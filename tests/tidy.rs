@@ -186,4 +186,6 @@ fn the_programs_that_run_no_guests_hold_no_engine() {
     assert!(holds(env!("CARGO_BIN_EXE_scaler_cluster")), "the check finds an engine where there is one");
     assert!(!holds(env!("CARGO_BIN_EXE_scaler_scheduler")));
     assert!(!holds(env!("CARGO_BIN_EXE_scaler_object_storage_server")));
+    assert!(!holds(env!("CARGO_BIN_EXE_scaler_ui")));
+    assert!(!holds(env!("CARGO_BIN_EXE_scaler_top")));
 }

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT as something that a plain poll loop can wait for.
+//! SIGTERM and SIGINT as something that a plain poll loop can wait for, or a future.
 
 use std::{
     io::{self, Read as _},
@@ -8,6 +8,10 @@ use std::{
     },
 };
 
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+};
 use signal_hook::{consts::signal, low_level::pipe};
 
 /// Becomes readable when the process was asked to stop. Install it once, early, and poll it beside the other
@@ -40,6 +44,16 @@ impl Signals {
         }
         self.received
     }
+
+    /// Ends with the first signal. The thread that waits for it ends with the process.
+    pub(crate) async fn stopped(self) {
+        let (sender, stopped) = tokio::sync::oneshot::channel::<()>();
+        std::thread::spawn(move || {
+            while let Err(Errno::INTR) = poll(&mut [PollFd::new(&self, PollFlags::IN)], None) {}
+            drop(sender);
+        });
+        drop(stopped.await);
+    }
 }
 
 impl AsFd for Signals {
@@ -50,8 +64,6 @@ impl AsFd for Signals {
 
 #[cfg(test)]
 mod tests {
-    use rustix::event::{PollFd, PollFlags, poll};
-
     use super::*;
 
     #[test]

@@ -4,14 +4,10 @@
 use std::{io, os::unix::net::UnixStream as StdUnixStream, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    io::Errno,
-};
 use scaler_net::{Address, NetError, raise_file_limit};
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, lookup_host},
-    sync::{Semaphore, oneshot},
+    sync::Semaphore,
 };
 
 use crate::{config::ObjectStorageSettings, ready, signals::Signals};
@@ -64,22 +60,12 @@ pub fn run(settings: ObjectStorageSettings) -> anyhow::Result<ExitCode> {
             tracing::warn!(%error, "the ready line could not be written");
         }
     };
-    let served = runtime.block_on(serve(&settings.object_storage_address, &options, print_ready, stopped(signals)));
+    let served = runtime.block_on(serve(&settings.object_storage_address, &options, print_ready, signals.stopped()));
     // Connections in the middle of a transfer end here; their clients see a closed stream.
     runtime.shutdown_timeout(Duration::from_millis(100));
     served?;
     tracing::info!("object storage stopped");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Ends when a signal arrives. The thread that waits for it ends with the process.
-async fn stopped(signals: Signals) {
-    let (sender, stopped) = oneshot::channel::<()>();
-    std::thread::spawn(move || {
-        while let Err(Errno::INTR) = poll(&mut [PollFd::new(&signals, PollFlags::IN)], None) {}
-        drop(sender);
-    });
-    drop(stopped.await);
 }
 
 /// Serves until `shutdown` ends. `ready` is called once with the address that it really listens on.

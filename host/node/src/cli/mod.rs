@@ -23,7 +23,7 @@ use std::{env, ffi::OsString, io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-pub use roles::{cluster, object_storage_server, scheduler};
+pub use roles::{cluster, object_storage_server, scheduler, terminal_view, web_ui};
 
 use crate::{bench, demo, exit, guest};
 
@@ -87,6 +87,12 @@ enum Commands {
     /// Keep large arguments and results (`scaler_object_storage_server`)
     #[command(name = "object_storage_server", disable_help_flag = true)]
     ObjectStorageServer(RoleArgs),
+    /// Serve a page that shows a cluster as it works (`scaler_ui`)
+    #[command(disable_help_flag = true)]
+    Ui(RoleArgs),
+    /// Show a cluster in the terminal as it works (`scaler_top`)
+    #[command(disable_help_flag = true)]
+    Top(RoleArgs),
 }
 
 /// `scaler new`.
@@ -151,6 +157,8 @@ fn run(command: Commands) -> ExitCode {
         Commands::ObjectStorageServer(arguments) => {
             return roles::run_storage(role("scaler object_storage_server", arguments));
         }
+        Commands::Ui(arguments) => return roles::run_ui(role("scaler ui", arguments)),
+        Commands::Top(arguments) => return roles::run_top(role("scaler top", arguments)),
         Commands::New(arguments) => make(&arguments),
         Commands::Build(arguments) => build(&arguments),
         Commands::Watch(arguments) => watch::watch(&arguments),

@@ -10,8 +10,8 @@ use std::{
 
 use crate::{
     agent, compiler,
-    config::{self, ConfigError, Section},
-    exit, logging, processor, scheduler, storage,
+    config::{self, ConfigError, Section, TopSettings},
+    exit, logging, processor, scheduler, storage, top, ui,
 };
 
 /// `scaler_scheduler`, with the arguments of the process. Its hidden role is the storage that a scheduler without an
@@ -38,6 +38,18 @@ pub fn object_storage_server() -> ExitCode {
     run_storage(env::args_os())
 }
 
+/// `scaler_ui`, with the arguments of the process.
+#[must_use]
+pub fn web_ui() -> ExitCode {
+    run_ui(env::args_os())
+}
+
+/// `scaler_top`, with the arguments of the process.
+#[must_use]
+pub fn terminal_view() -> ExitCode {
+    run_top(env::args_os())
+}
+
 /// The roles that only an agent starts.
 pub(super) fn hidden(first: Option<&OsStr>) -> Option<ExitCode> {
     match first?.to_str()? {
@@ -57,6 +69,25 @@ pub(super) fn run_cluster(arguments: impl IntoIterator<Item = OsString>) -> Exit
 
 pub(super) fn run_storage(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     run("object_storage_server", arguments, storage::run)
+}
+
+pub(super) fn run_ui(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    run("webui", arguments, ui::run)
+}
+
+/// The screen is the picture's, so what others log is said before it is taken.
+pub(super) fn run_top(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let loaded = match config::load::<TopSettings>(arguments) {
+        Ok(loaded) => loaded,
+        Err(error) => return refuse(&error),
+    };
+    for warning in &loaded.warnings {
+        let _ = writeln!(io::stderr(), "warning: {warning}");
+    }
+    top::run(loaded.settings).unwrap_or_else(|error| {
+        let _ = writeln!(io::stderr(), "error: {error:#}");
+        exit::of(&error)
+    })
 }
 
 fn run<T: Section>(

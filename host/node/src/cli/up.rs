@@ -1,7 +1,7 @@
-//! `scaler up`: object storage, scheduler and cluster in the foreground, as children of this process.
+//! `scaler up`: object storage, scheduler, cluster and page in the foreground, as children of this process.
 //!
 //! Each child is this same program in another role and in a process group of its own, so that Ctrl-C reaches only us
-//! and the order of stopping is ours: cluster, scheduler, storage. When one ends by itself, all end.
+//! and the order of stopping is ours: page, cluster, scheduler, storage. When one ends by itself, all end.
 
 use std::{
     ffi::OsString,
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use super::{output, roles};
 use crate::{
-    config::{self, ClusterSettings, ObjectStorageSettings, SchedulerSettings, Section},
+    config::{self, ClusterSettings, ObjectStorageSettings, SchedulerSettings, Section, WebUiSettings},
     exit, ready,
     signals::Signals,
 };
@@ -131,6 +131,7 @@ fn sections(file: &Path) -> Result<Vec<&'static str>, ExitCode> {
         (ObjectStorageSettings::NAME, check::<ObjectStorageSettings> as fn(&Path) -> Result<(), ExitCode>),
         (SchedulerSettings::NAME, check::<SchedulerSettings>),
         (ClusterSettings::NAME, check::<ClusterSettings>),
+        (WebUiSettings::NAME, check::<WebUiSettings>),
     ] {
         // Without a scheduler there is no stack, so that section is checked even when it is not there.
         if table.contains_key(name) || name == SchedulerSettings::NAME {
@@ -180,6 +181,9 @@ impl Stack {
             }
             let _ = writeln!(io::stderr(), "ready; try `scaler status {address}`, stop with Ctrl-C");
         }
+        if let Some(address) = line["web_address"].as_str() {
+            let _ = writeln!(io::stderr(), "the page is at {address}");
+        }
         Ok(None)
     }
 
@@ -193,14 +197,20 @@ impl Stack {
 
     fn spawn(&mut self, name: &'static str) -> anyhow::Result<usize> {
         let mut command = Command::new(&self.program);
-        command.arg(name).arg("--config").arg(&self.file);
+        let is_page = name == WebUiSettings::NAME;
+        command.arg(if is_page { "ui" } else { name }).arg("--config").arg(&self.file);
         // With port 0 in the file, only the servers themselves know where they are.
-        for (section, key, flag) in [
-            (ObjectStorageSettings::NAME, "object_storage_address", "--object-storage-address"),
-            (SchedulerSettings::NAME, "scheduler_address", ""),
-        ] {
-            let server = self.servers.iter().find(|server| server.name == section);
-            let address = server.and_then(|server| server.ready.as_ref()?.get(key)?.as_str());
+        let known: &[(&str, &str, &str)] = if is_page {
+            &[(SchedulerSettings::NAME, "monitor_address", "")]
+        } else {
+            &[
+                (ObjectStorageSettings::NAME, "object_storage_address", "--object-storage-address"),
+                (SchedulerSettings::NAME, "scheduler_address", ""),
+            ]
+        };
+        for (section, key, flag) in known {
+            let server = self.servers.iter().find(|server| server.name == *section);
+            let address = server.and_then(|server| server.ready.as_ref()?.get(*key)?.as_str());
             match address {
                 Some(address) if flag.is_empty() => drop(command.arg(address)),
                 Some(address) => drop(command.arg(flag).arg(address)),

@@ -14,6 +14,8 @@ use scaler_proto::{
     object_stream::{Info, Request},
 };
 
+use tokio::sync::oneshot;
+
 use super::*;
 
 const OWNER: ClientId = ClientId(1);

@@ -1,0 +1,144 @@
+// What can be seen without scrolling: whether all is well, tasks by state, workers, the newest failure.
+
+import { byId, command, glyph, make, setHidden, setState, setText, setTitle, stateMark } from "./dom.js";
+import * as format from "./format.js";
+import { shortTask } from "./tables.js";
+import { TASK_STATES } from "./states.js";
+
+// States that pass quickly have a tile only while there is a task in them.
+const PASSING = new Set(["canceling", "returning", "suspended", "rejected"]);
+
+export class Glance {
+  constructor(model, tell) {
+    this.model = model;
+    this.tell = tell;
+    this.tiles = new Map();
+    this.counts = new Map();
+    this.bar = make("div", { class: "stack", role: "img" });
+    this.numbers = make("dl", { class: "tiles small" });
+    this.starter = make("div", { class: "starter" });
+    byId("workers-glance").append(this.bar, this.numbers, this.starter);
+    this.failure = null;
+  }
+
+  render() {
+    this.renderVerdict();
+    this.renderTasks();
+    this.renderWorkers();
+    this.renderFailure();
+  }
+
+  verdict() {
+    const { model } = this;
+    const workers = model.workerCounts();
+    const total = model.workers.size - workers.lost - workers.retired;
+    const minute = model.lastSeconds(60);
+    const parked = model.parked[0];
+    if (total === 0 && workers.lost > 0) return ["lost", `All ${format.plural(workers.lost, "worker")} are lost: tasks wait for a cluster.`];
+    if (parked) return ["waiting", `${format.plural(parked.held, "call")} of ${parked.call} wait for a cluster that has it${model.parked.length > 1 ? `, and ${format.plural(model.parked.length - 1, "more function")}` : ""}.`];
+    if (total === 0) return ["waiting", "No workers: tasks wait until a cluster connects."];
+    if (minute.failed > 0) return ["failed", `${format.count(minute.failed)} of ${format.plural(minute.finished, "task")} failed in the last ${minute.seconds < 60 ? `${minute.seconds} s` : "minute"}.`];
+    if (workers.lost > 0) return ["lost", `${format.plural(workers.lost, "worker")} lost; ${format.count(total)} left.`];
+    const last = model.lastSeconds(5);
+    const unfinished = (model.tasks.waiting ?? 0) + (model.tasks.assigned ?? 0) + (model.tasks.running ?? 0);
+    if (unfinished === 0 && last.finished === 0) return ["idle", `Idle: ${format.plural(total, "worker")} ready, nothing to do.`];
+    const rate = last.seconds > 0 ? last.finished / last.seconds : 0;
+    return ["succeeded", `All is well: ${format.rate(rate)} tasks/s, ${format.count(workers.busy)} of ${format.plural(total, "worker")} busy.`];
+  }
+
+  renderVerdict() {
+    const { model } = this;
+    const [state, text] = model.scheduler ? this.verdict() : ["starting", model.loaded ? "Nothing is known of the cluster yet." : "Loading the cluster’s picture."];
+    const line = byId("verdict");
+    line.style.setProperty("--state", `var(--state-${state})`);
+    setText(byId("verdict-glyph"), glyph(state));
+    setText(byId("verdict-text"), model.scheduler && model.staleSinceMs ? `When last heard: ${text}` : text);
+  }
+
+  renderTasks() {
+    const { tasks } = this.model;
+    const names = [...TASK_STATES, ...Object.keys(tasks).filter((state) => !TASK_STATES.includes(state))];
+    for (const state of names) {
+      let tile = this.tiles.get(state);
+      if (!tile) {
+        const mark = stateMark();
+        setState(mark, state);
+        tile = make("div", { class: "tile" }, make("dt", {}, mark), make("dd"));
+        this.tiles.set(state, tile);
+        byId("tiles").append(tile);
+      }
+      const number = tasks[state] ?? 0;
+      setText(tile.lastChild, this.model.scheduler ? format.count(number) : "–");
+      tile.classList.toggle("zero", number === 0);
+      setHidden(tile, PASSING.has(state) && number === 0);
+    }
+  }
+
+  renderWorkers() {
+    const { model } = this;
+    const counts = model.workerCounts();
+    for (const [state, number] of Object.entries(counts)) {
+      let part = this.counts.get(state);
+      if (!part) {
+        const mark = stateMark();
+        setState(mark, state);
+        part = { piece: make("span"), tile: make("div", { class: "tile" }, make("dt", {}, mark), make("dd")) };
+        part.piece.style.background = `var(--state-${state})`;
+        this.counts.set(state, part);
+        this.bar.append(part.piece);
+        this.numbers.append(part.tile);
+      }
+      part.piece.style.flexGrow = String(number);
+      setHidden(part.piece, number === 0);
+      setText(part.tile.lastChild, format.count(number));
+      part.tile.classList.toggle("zero", number === 0);
+      setHidden(part.tile, number === 0 && !["busy", "idle", "lost"].includes(state));
+    }
+    const said = Object.entries(counts).filter(([, number]) => number > 0).map(([state, number]) => `${number} ${state}`);
+    this.bar.setAttribute("aria-label", said.length ? `Workers: ${said.join(", ")}` : "No workers");
+    const cpu = [...model.workers.values()].reduce((sum, worker) => sum + worker.cpu_permille, 0);
+    const memory = [...model.workers.values()].reduce((sum, worker) => sum + worker.rss_bytes, 0);
+    const clusters = model.scheduler?.clusters ?? 0;
+    const address = model.scheduler?.scheduler_address;
+    setText(byId("machine"), model.workers.size ? `${format.plural(clusters, "cluster")} · ${(cpu / 1000).toFixed(1)} cores · ${format.bytes(memory)}` : "");
+    setHidden(this.bar, model.workers.size === 0);
+    setHidden(this.numbers, model.workers.size === 0);
+    const wanted = model.workers.size === 0 && address ? `scaler_cluster ${address} -n 4` : "";
+    if (this.wanted !== wanted) {
+      this.wanted = wanted;
+      this.starter.replaceChildren(...(wanted ? [make("p", {}, "None yet. Start some:"), command(wanted)] : []));
+    }
+  }
+
+  renderFailure() {
+    const { model } = this;
+    const task = model.newestFailure();
+    const box = byId("failure");
+    const key = task ? task.id : "";
+    if (this.failure !== key || !task) {
+      this.failure = key;
+      if (task) {
+        const mark = stateMark();
+        setState(mark, task.state);
+        this.when = make("span", { class: "faint" });
+        const open = make("button", { type: "button", class: "link", onclick: () => this.tell(task) }, task.call);
+        const reason = make("p", { class: "reason" }, task.error ?? "no reason was given");
+        setTitle(reason, task.error ?? "");
+        box.replaceChildren(
+          make("p", {}, mark, " ", open, " ", this.when),
+          reason,
+          make("p", { class: "faint" }, `task ${shortTask(task)} on ${task.worker || "no worker"}, attempt ${task.attempt}`),
+        );
+      } else {
+        const failed = (model.tasks.failed ?? 0) + (model.tasks.aborted ?? 0);
+        const text = !model.scheduler ? "Not known." : failed === 0 ? "None since the scheduler started." : `None among the last ${format.count(model.recent.length)} tasks; ${format.count(failed)} before.`;
+        if (box.textContent !== text) box.replaceChildren(make("p", { class: "faint" }, text));
+      }
+    }
+    if (task) {
+      const moment = model.moment(task.ended_ms);
+      setText(this.when, format.ago(Date.now() - moment));
+      setTitle(this.when, format.exact(moment));
+    }
+  }
+}

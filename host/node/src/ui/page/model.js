@@ -1,0 +1,106 @@
+// The picture as the page has it: a snapshot, and the changes since.
+
+const RECENT_MAX = 1000;
+const HISTORY_MAX = 300;
+const LOGS_MAX = 2000;
+
+export const ENDED = ["succeeded", "failed", "canceled", "aborted"];
+
+export class Model {
+  constructor() {
+    this.loaded = false;
+    this.monitorAddress = "";
+    this.forget();
+  }
+
+  forget() {
+    this.scheduler = null;
+    this.tasks = {};
+    this.parked = [];
+    this.workers = new Map();
+    this.clients = new Map();
+    this.functions = new Map();
+    this.recent = [];
+    this.history = [];
+    this.logs = [];
+    this.startMs = 0;
+    this.atMs = 0;
+    this.staleSinceMs = null;
+    this.problem = "";
+    this.ended = 0;
+  }
+
+  apply(update) {
+    const now = Date.now();
+    if (update.full) this.forget();
+    this.loaded = true;
+    this.monitorAddress = update.monitor_address;
+    this.staleSinceMs = update.stale_since_ms;
+    this.problem = update.problem;
+    if (update.at_ms) {
+      this.atMs = update.at_ms;
+      this.startMs = update.start_ms;
+    }
+    if (update.scheduler) this.scheduler = update.scheduler;
+    if (update.tasks) this.tasks = update.tasks;
+    this.parked = update.parked;
+    for (const [cluster, name] of update.workers_gone) this.workers.delete(`${cluster}/${name}`);
+    for (const id of update.clients_gone) this.clients.delete(id);
+    for (const call of update.functions_gone) this.functions.delete(call);
+    for (const worker of update.workers) {
+      worker.heardMs = now - worker.last_seen_ms;
+      this.workers.set(`${worker.cluster}/${worker.name}`, worker);
+    }
+    for (const client of update.clients) {
+      client.heardMs = now - client.last_seen_ms;
+      this.clients.set(client.id, client);
+    }
+    for (const fn of update.functions) this.functions.set(fn.call, fn);
+    this.ended = ENDED.reduce((sum, state) => sum + (this.tasks[state] ?? 0), 0);
+    update.recent.forEach((task, index) => {
+      task.place = this.ended - (update.recent.length - 1 - index);
+    });
+    append(this.recent, update.recent, RECENT_MAX);
+    append(this.history, update.history, HISTORY_MAX);
+    append(this.logs, update.logs, LOGS_MAX);
+  }
+
+  // How far back the listed tasks reach: with very many a second, some in between are not listed.
+  recentSpan() {
+    return this.recent.length === 0 ? 0 : this.ended - this.recent[0].place + 1;
+  }
+
+  // A moment that the scheduler gave, on this machine's clock.
+  moment(sinceStartMs) {
+    return this.startMs + sinceStartMs;
+  }
+
+  workerCounts() {
+    const counts = { busy: 0, idle: 0, starting: 0, leaving: 0, retired: 0, lost: 0 };
+    for (const worker of this.workers.values()) {
+      const state = worker.state === "ready" ? (worker.running > 0 || worker.queued > 0 ? "busy" : "idle") : worker.state;
+      counts[state] = (counts[state] ?? 0) + 1;
+    }
+    return counts;
+  }
+
+  // Tasks that ended and failed in the last seconds that are known.
+  lastSeconds(seconds) {
+    const part = this.history.slice(-seconds);
+    const sum = (key) => part.reduce((total, sample) => total + sample[key], 0);
+    return { seconds: part.length, finished: sum("finished"), failed: sum("failed") };
+  }
+
+  newestFailure() {
+    for (let index = this.recent.length - 1; index >= 0; index -= 1) {
+      const { state } = this.recent[index];
+      if (state === "failed" || state === "aborted") return this.recent[index];
+    }
+    return null;
+  }
+}
+
+function append(list, more, most) {
+  for (const entry of more) list.push(entry);
+  if (list.length > most) list.splice(0, list.length - most);
+}

@@ -1,0 +1,51 @@
+// One task's story: what happened to it when, where it ran, what it used, why it failed, what it wrote.
+
+import { byId, copy, make, setState, stateMark } from "./dom.js";
+import * as format from "./format.js";
+
+export function tellStory(model, task) {
+  const dialog = byId("story");
+  const ended = model.moment(task.ended_ms);
+  const ranFrom = ended - task.run_us / 1000;
+  const accepted = ranFrom - task.queued_us / 1000;
+  const mark = stateMark();
+  setState(mark, task.state);
+  const close = make("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => dialog.close() }, "✕");
+  const id = make("button", { type: "button", class: "link id", title: "Copy" }, task.id);
+  id.addEventListener("click", () => copy(task.id, id));
+  const step = (at, what, took) => make("li", {}, make("time", { datetime: new Date(at).toISOString() }, format.exact(at)), make("span", {}, what), make("span", { class: "faint" }, took));
+  const steps = [step(accepted, "accepted", "")];
+  if (task.worker !== "") {
+    steps.push(step(ranFrom, `run on ${task.worker}`, `after ${format.duration(task.queued_us)} in queues`));
+    steps.push(step(ended, task.state, `after ${format.duration(task.run_us)}`));
+  } else {
+    steps.push(step(ended, `${task.state} before it ran`, `after ${format.duration(task.queued_us)} in queues`));
+  }
+  const fact = (name, value) => [make("dt", {}, name), make("dd", {}, value)];
+  const facts = make(
+    "dl",
+    { class: "facts-list" },
+    ...fact("Worker", task.worker || "none"),
+    ...fact("Cluster", task.cluster || "none"),
+    ...fact("Attempt", format.count(task.attempt)),
+    ...fact("Asked for", task.capabilities || "no capabilities"),
+    ...fact("Instance made in", format.duration(task.start_us)),
+    ...fact("CPU time", task.cpu_us ? format.duration(task.cpu_us) : "not measured"),
+    ...fact("Peak memory", task.peak_memory_bytes ? format.bytes(task.peak_memory_bytes) : "not measured"),
+  );
+  const children = [
+    close,
+    make("h2", { id: "story-title" }, mark, " ", task.call),
+    make("p", { class: "faint" }, "Task ", id),
+    make("ol", { class: "steps" }, ...steps),
+    facts,
+  ];
+  if (task.error) children.push(make("h3", {}, "Error"), make("pre", {}, task.error));
+  const lines = model.logs.filter((line) => line.task === task.id);
+  if (lines.length > 0) {
+    const text = lines.map((line) => `${format.clock(model.moment(line.at_ms))} ${line.source}: ${line.text}`).join("\n");
+    children.push(make("h3", {}, `What it wrote (${format.plural(lines.length, "line")})`), make("pre", {}, text));
+  }
+  dialog.replaceChildren(...children);
+  if (!dialog.open) dialog.showModal();
+}

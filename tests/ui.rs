@@ -1,0 +1,279 @@
+//! `scaler_ui` over a real cluster, looked at with a real browser.
+
+#[path = "support/chromium.rs"]
+mod chromium;
+mod support;
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::PathBuf,
+};
+
+use chromium::Browser;
+use serde_json::Value;
+use support::{Process, Stack, text};
+
+const UI: &str = env!("CARGO_BIN_EXE_scaler_ui");
+
+/// Numbers on the tiles of tasks, by state.
+const TILES: &str = "Object.fromEntries([...document.querySelectorAll('#tiles .tile')].map((tile) => \
+    [tile.querySelector('[data-state]').dataset.state, Number(tile.querySelector('dd').textContent.replaceAll(',', ''))]))";
+
+/// One tile of the workers.
+fn workers(state: &str) -> String {
+    format!(
+        "Number(document.querySelector('#workers-glance [data-state={state}]').closest('.tile').lastChild.textContent)"
+    )
+}
+
+/// Texts of one column of a list, from top to bottom; the list is shown first.
+fn column(list: &str, column: &str) -> String {
+    format!(
+        "location.hash = '#{list}'; new Promise((drawn) => setTimeout(drawn, 120)).then(() => {{ \
+         const table = document.querySelector('#panel-{list} table'); \
+         const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent); \
+         const place = heads.indexOf('{column}'); \
+         return [...table.tBodies[0].rows].map((row) => row.cells[place].textContent); }})"
+    )
+}
+
+fn start_ui(stack: &Stack, args: &[&str]) -> Process {
+    let monitor = stack.scheduler.address("monitor_address");
+    let mut all = vec![monitor.as_str(), "--web-port", "0"];
+    all.extend_from_slice(args);
+    Process::start("ui", stack.dir.path(), UI, &all)
+}
+
+/// Head and body of one answer.
+fn get(address: &str, path: &str, host: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address.strip_prefix("http://").expect("an address")).expect("connect");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").expect("write");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("read");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
+    (head.to_owned(), body.to_owned())
+}
+
+fn pictures() -> PathBuf {
+    // Beside the build, where a developer finds them.
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder").join("ui")
+}
+
+#[test]
+fn the_page_shows_the_cluster_as_it_is_and_as_it_changes() {
+    let mut stack = Stack::new(2, &["--worker-names", "w-1,w-2"], &[&support::guest("tests/guests/behaviour")]);
+    for _ in 0..3 {
+        stack.value("behaviour.work:add(1, 2)");
+    }
+    stack.failure("behaviour.failures:error('<b>boom</b>')", &[]);
+    let ui = start_ui(&stack, &[]);
+    let address = ui.address("web_address");
+    let mut browser = Browser::start();
+    browser.size(1280, 720, 1, false);
+    browser.dark(false);
+    browser.open(&address);
+    browser.value("window.firstLoad = true");
+
+    // What it says is what the scheduler says.
+    let status = stack.status();
+    browser.wait("the page is live", "document.getElementById('live-word')?.textContent", |word| word == "Live");
+    let shown = browser.wait("all totals", TILES, |tiles| tiles["succeeded"] == status["tasks"]["succeeded"]);
+    for (state, count) in shown.as_object().expect("tiles") {
+        assert_eq!(*count, status["tasks"][state], "{state}: {shown}");
+    }
+    assert_eq!(shown["succeeded"], 3);
+    assert_eq!(browser.value(&workers("idle")), 2);
+    let names = browser.wait("the workers", &column("workers", "Worker"), |names| {
+        names.as_array().is_some_and(|names| names.len() == 2)
+    });
+    assert_eq!(names, serde_json::json!(["w-1", "w-2"]));
+    let calls = browser.wait("the functions", &column("functions", "Function"), |calls| {
+        calls.as_array().is_some_and(|calls| calls.len() == 2)
+    });
+    assert!(calls.to_string().contains("behaviour.work:add"), "{calls}");
+
+    // Words of clients and guests are text, whatever they look like.
+    let failure = browser.value("document.getElementById('failure').textContent");
+    assert!(failure.as_str().is_some_and(|failure| failure.contains("<b>boom</b>")), "{failure}");
+    stack.value("behaviour.work:write_log(1, '<img src=x onerror=alert(1)>')");
+    let lines = browser.wait("the line", &column("log", "Line"), |lines| lines.to_string().contains("onerror"));
+    assert!(lines.to_string().contains("<img src=x"), "{lines}");
+    assert_eq!(browser.value("document.querySelectorAll('main img, main b:not(#live-word), main script').length"), 0);
+
+    // A change is seen without asking, in the same document.
+    stack.value("behaviour.work:add(1, 2)");
+    browser.wait("the fifth success", TILES, |tiles| tiles["succeeded"] == 5);
+    browser
+        .wait("its row", &column("tasks", "Function"), |calls| calls.as_array().is_some_and(|calls| calls.len() == 6));
+    assert_eq!(browser.value("window.firstLoad"), true);
+    story(&mut browser);
+    keyboard(&mut browser);
+
+    // A hidden tab gets nothing, and is up to date as soon as it is looked at.
+    browser.hidden(|browser| {
+        browser.wait("hidden", "document.visibilityState", |state| state == "hidden");
+        let before = browser.stream_events();
+        stack.value("behaviour.work:add(1, 2)");
+        support::wait_for("the scheduler knows", support::LONG, || (stack.tasks("succeeded") == 6).then_some(()));
+        // Longer than the pace of updates, by what the scheduler itself says.
+        let uptime = |stack: &Stack| stack.status()["scheduler"]["uptime_ms"].as_u64().expect("uptime");
+        let from = uptime(&stack);
+        support::wait_for("a second", support::LONG, || (uptime(&stack) > from + 1_000).then_some(()));
+        assert_eq!(browser.stream_events(), before, "a hidden tab was sent something");
+        assert_eq!(browser.value(TILES)["succeeded"], 5);
+    });
+    browser.wait("up to date again", TILES, |tiles| tiles["succeeded"] == 6);
+
+    // A processor that dies is started again, and the page says so.
+    let pid = stack.processor_pids()[0];
+    let victim = rustix::process::Pid::from_raw(pid.cast_signed()).expect("pid");
+    rustix::process::kill_process(victim, rustix::process::Signal::KILL).expect("signal");
+    browser.wait("a second start", &column("workers", "Starts"), |starts| starts.to_string().contains('2'));
+    for (dark, name) in [(false, "light.png"), (true, "dark.png")] {
+        browser.dark(dark);
+        browser.picture(&pictures().join(name));
+    }
+    browser.dark(false);
+    browser.size(360, 740, 2, true);
+    browser.value("scrollTo(0, 0)");
+    assert_eq!(browser.value("document.documentElement.scrollWidth"), 360, "nothing sticks out on a small screen");
+    browser.picture(&pictures().join("small.png"));
+    browser.size(1280, 720, 1, false);
+
+    // A cluster that dies stays visible as lost; a scheduler that dies makes the page say since when it is stale.
+    stack.clusters[0].kill();
+    browser.wait("two lost", &workers("lost"), |lost| *lost == 2);
+    let states = browser.value(&column("workers", "State"));
+    assert!(
+        states.as_array().is_some_and(|states| states.iter().all(|state| state.to_string().contains("lost"))),
+        "{states}"
+    );
+    browser.picture(&pictures().join("lost.png"));
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    stack.scheduler.kill();
+    browser.wait("stale", "document.getElementById('live').textContent", |word| {
+        word.as_str().is_some_and(|word| word.contains("Stale") && word.contains("since"))
+    });
+    let banner = browser.value("document.getElementById('banner').textContent");
+    assert!(banner.as_str().is_some_and(|banner| banner.contains("scaler_scheduler tcp://")), "{banner}");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    assert_eq!(browser.hosts().into_iter().collect::<Vec<_>>(), [address.clone()], "nothing came from elsewhere");
+    drop(ui);
+    browser.wait("the server is missed", "document.getElementById('live-word').textContent", |word| {
+        word == "Page server gone"
+    });
+}
+
+/// A click on a row tells the story of its task; its CSV has what is listed.
+fn story(browser: &mut Browser) {
+    browser.value("document.querySelector('#panel-tasks tbody tr').click()");
+    let told = browser.value("document.getElementById('story').textContent");
+    for part in ["accepted", "run on w-", "Attempt", "behaviour."] {
+        assert!(told.as_str().is_some_and(|told| told.contains(part)), "`{part}` is missing in {told}");
+    }
+    browser.value("document.getElementById('story').close()");
+    let csv = browser.value(
+        "new Promise((saved) => { const keep = URL.createObjectURL; URL.createObjectURL = (blob) => { \
+         blob.text().then(saved); return keep.call(URL, blob); }; \
+         [...document.querySelectorAll('#panel-tasks .tools button')].find((b) => b.textContent === 'CSV').click(); \
+         URL.createObjectURL = keep; })",
+    );
+    let csv = csv.as_str().expect("text");
+    assert!(csv.starts_with("ended_unix_ms,task,function,state,run_us"), "{csv}");
+    assert_eq!(csv.lines().filter(|line| line.contains("behaviour.")).count(), 6, "{csv}");
+}
+
+/// `/` searches, Escape clears, arrows walk, `p` keeps what is on the screen.
+fn keyboard(browser: &mut Browser) {
+    let mut press = |browser: &mut Browser, key: &str, text: &str| {
+        let down = serde_json::json!({"type": "keyDown", "key": key, "text": text});
+        browser.call("Input.dispatchKeyEvent", down);
+        browser.call("Input.dispatchKeyEvent", serde_json::json!({"type": "keyUp", "key": key}));
+    };
+    press(browser, "/", "/");
+    assert_eq!(browser.value("document.activeElement.id"), "search-tasks");
+    browser.call("Input.insertText", serde_json::json!({"text": "boom"}));
+    browser.wait("one is found", "document.querySelector('#panel-tasks .note').textContent", |note| {
+        note == "1 of 6 found"
+    });
+    browser.call("Input.insertText", serde_json::json!({"text": "zzz"}));
+    browser.wait("none is found", "document.querySelector('#panel-tasks .empty').textContent", |empty| {
+        empty.as_str().is_some_and(|empty| empty.contains("Clear the search"))
+    });
+    press(browser, "Escape", "");
+    browser.wait("all again", "document.querySelectorAll('#panel-tasks tbody tr').length", |rows| *rows == 6);
+    press(browser, "ArrowDown", "");
+    press(browser, "ArrowDown", "");
+    assert_eq!(browser.value("document.querySelectorAll('#panel-tasks tr[aria-selected=true]').length"), 1);
+    press(browser, "p", "p");
+    browser.wait("paused", "document.getElementById('live-word').textContent", |word| word == "Paused");
+    press(browser, "p", "p");
+    browser.wait("live again", "document.getElementById('live-word').textContent", |word| word == "Live");
+}
+
+#[test]
+fn one_file_starts_storage_scheduler_cluster_and_page() {
+    let dir = tempfile::tempdir().expect("folder");
+    let file = dir.path().join("stack.toml");
+    fs::write(
+        &file,
+        "[scheduler]\nscheduler_address = \"tcp://127.0.0.1:0\"\nmonitor_address = \"tcp://127.0.0.1:0\"\n\
+         [cluster]\nscheduler_address = \"tcp://127.0.0.1:1\"\nnum_of_workers = 1\n\
+         per_worker_capabilities = \"linux,cpu=8\"\n\
+         [object_storage_server]\nobject_storage_address = \"tcp://127.0.0.1:0\"\n\
+         [webui]\nmonitor_address = \"tcp://127.0.0.1:1\"\nweb_port = 0\n",
+    )
+    .expect("write");
+    let config = file.to_string_lossy().into_owned();
+    let start = |name: &str, program: &str, args: &[&str]| {
+        let all: Vec<&str> = ["--config", &config].into_iter().chain(args.iter().copied()).collect();
+        Process::start(name, dir.path(), program, &all)
+    };
+    let storage = start("storage", env!("CARGO_BIN_EXE_scaler_object_storage_server"), &[]);
+    let storage_address = storage.address("object_storage_address");
+    let scheduler =
+        start("scheduler", env!("CARGO_BIN_EXE_scaler_scheduler"), &["--object-storage-address", &storage_address]);
+    // Ports of the file are 0, so only the servers know them; the flag wins over the file.
+    let mut ui = start("ui", UI, &[&scheduler.address("monitor_address")]);
+    let _cluster = start("cluster", env!("CARGO_BIN_EXE_scaler_cluster"), &[&scheduler.address("scheduler_address")]);
+    let address = ui.address("web_address");
+    let host = address.strip_prefix("http://").expect("an address").to_owned();
+    let view = support::wait_for("the worker is there", support::LONG, || {
+        let (head, body) = get(&address, "/api/view", &host);
+        let view: Value = serde_json::from_str(&body).ok()?;
+        (head.contains(" 200 ") && view["workers"][0]["state"] == "ready").then_some(view)
+    });
+    let out = support::scaler(&["status", &scheduler.address("scheduler_address"), "--json"]);
+    let status: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    for key in keys(&status) {
+        assert!(view.get(&key).is_some(), "{key} of `status --json` is missing in the page's view");
+    }
+    assert_eq!(keys(&view["workers"][0]), keys(&status["workers"][0]));
+    assert_eq!(view["workers"][0]["capabilities"], "cpu=8,linux");
+    assert_eq!(view["scheduler"]["scheduler_address"], status["scheduler"]["scheduler_address"]);
+    let (head, body) = get(&address, "/", &host);
+    assert!(head.contains("default-src 'self'") && body.contains("<title>Scaler</title>"), "{head}");
+    assert!(get(&address, "/", "evil.example").0.contains(" 421 "));
+    ui.signal(rustix::process::Signal::TERM);
+    assert_eq!(ui.wait_exit(support::LONG), 0);
+}
+
+#[test]
+fn the_page_waits_for_its_scheduler_and_refuses_what_is_wrong() {
+    let dir = tempfile::tempdir().expect("folder");
+    // Nothing listens there; the page is served all the same and says so.
+    let ui = Process::start("ui", dir.path(), UI, &["tcp://127.0.0.1:9", "--web-port", "0"]);
+    let address = ui.address("web_address");
+    let (head, body) = get(&address, "/api/view", "localhost");
+    assert!(head.contains(" 503 ") && body.contains("no scheduler has answered yet"), "{head} {body}");
+    let port = address.rsplit(':').next().expect("port").to_owned();
+    let mut second = Process::spawn("second", dir.path(), UI, &["tcp://127.0.0.1:9", "--web-port", &port]);
+    assert_eq!(second.wait_exit(support::LONG), 1);
+    assert!(second.log().contains("--web-port"), "{}", second.log());
+    let out =
+        std::process::Command::new(UI).args(["tcp://127.0.0.1:9", "--web-host", "0.0.0.0"]).output().expect("runs");
+    assert!(out.status.code() == Some(2) && text(&out.stderr).contains("--insecure"), "{}", text(&out.stderr));
+}
