@@ -71,6 +71,9 @@ pub enum BindError {
     },
 }
 
+/// Arguments with nil at the places of objects, and what each of those places is for, by parameter.
+pub type BoundAround<T> = (Vec<u8>, Vec<(usize, T)>);
+
 impl Signature {
     /// Checks arguments and turns them into the positional form, a MessagePack array of all parameters.
     ///
@@ -120,7 +123,7 @@ impl Signature {
         args: &[Value],
         kwargs: &[(String, Value)],
         object: impl Fn(&Value) -> Option<T>,
-    ) -> Result<(Vec<u8>, Vec<(usize, T)>), BindError> {
+    ) -> Result<BoundAround<T>, BindError> {
         let mut out = Vec::with_capacity(64);
         let mut objects = Vec::new();
         msgpack::write_array(&mut out, self.parameters.len());

@@ -12,7 +12,7 @@ mod read;
 mod sections;
 mod types;
 
-pub use bind::BindError;
+pub use bind::{BindError, BoundAround};
 pub use decode::DecodeError;
 pub use misfit::Problem;
 pub use read::{Function, Import, MODULE_BYTES_MAX, Module, ReadError, Uncallable};

@@ -108,7 +108,7 @@ pub enum Effect {
         stats: TaskStats,
     },
     /// The answer to [`ClientCore::query`].
-    Answered(Answer),
+    Answered(Box<Answer>),
     /// The answer to [`ClientCore::shutdown`].
     ShutdownReply(ShutdownReply),
     /// What tasks wrote.

@@ -44,7 +44,7 @@ impl ClientCore {
             Message::Answer(entries) => {
                 for answer in entries {
                     if self.queries.remove(&answer.request).is_some() {
-                        out.push(Effect::Answered(answer));
+                        out.push(Effect::Answered(Box::new(answer)));
                     }
                 }
             }
