@@ -110,7 +110,8 @@ fn main() -> anyhow::Result<()> {
             Ok(receipt) => {
                 let names: Vec<String> =
                     receipt.lines.iter().map(|line| format!("{} {}", line.drink.name, line.cents)).collect();
-                let (tip, note) = (receipt.tip_cents.unwrap_or(0), receipt.note.map_or(String::new(), |note| format!(", {note}")));
+                let (tip, note) =
+                    (receipt.tip_cents.unwrap_or(0), receipt.note.map_or(String::new(), |note| format!(", {note}")));
                 println!("served: {} = {} cents, tip {tip}{note}", names.join(" + "), receipt.total_cents);
             }
             Err(error) => println!("refused: {}", explain(refusal(error)?)),
