@@ -159,7 +159,11 @@ fn the_page_shows_the_cluster_as_it_is_and_as_it_changes() {
     let banner = browser.value("document.getElementById('banner').textContent");
     assert!(banner.as_str().is_some_and(|banner| banner.contains("scaler_scheduler tcp://")), "{banner}");
     assert_eq!(browser.complaints(), Vec::<String>::new());
-    assert_eq!(browser.hosts().into_iter().collect::<Vec<_>>(), [address.clone()], "nothing came from elsewhere");
+    assert_eq!(
+        browser.hosts().into_iter().collect::<Vec<_>>(),
+        std::slice::from_ref(&address),
+        "nothing came from elsewhere"
+    );
     drop(ui);
     browser.wait("the server is missed", "document.getElementById('live-word').textContent", |word| {
         word == "Page server gone"
@@ -187,7 +191,7 @@ fn story(browser: &mut Browser) {
 
 /// `/` searches, Escape clears, arrows walk, `p` keeps what is on the screen.
 fn keyboard(browser: &mut Browser) {
-    let mut press = |browser: &mut Browser, key: &str, text: &str| {
+    let press = |browser: &mut Browser, key: &str, text: &str| {
         let down = serde_json::json!({"type": "keyDown", "key": key, "text": text});
         browser.call("Input.dispatchKeyEvent", down);
         browser.call("Input.dispatchKeyEvent", serde_json::json!({"type": "keyUp", "key": key}));

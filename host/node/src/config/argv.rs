@@ -137,7 +137,7 @@ fn long_form(arg: &Arg, value: Option<String>, words: &mut Peekable<impl Iterato
     if is_list(arg) {
         let is_path =
             |word: &OsString| is_free(word) && !SCHEMES.iter().any(|scheme| word.to_string_lossy().starts_with(scheme));
-        let values: Vec<OsString> = std::iter::from_fn(|| words.next_if(&is_path)).map(with).collect();
+        let values: Vec<OsString> = std::iter::from_fn(|| words.next_if(is_path)).map(with).collect();
         return if values.is_empty() { alone() } else { values };
     }
     words.next_if(is_free).map_or_else(alone, |value| vec![with(value)])

@@ -41,6 +41,9 @@ struct Export {
     entry: Result<Entry, Failure>,
 }
 
+/// The place of an argument, and the object that goes there.
+type PlacedObject = (u16, Arc<Vec<u8>>);
+
 /// See the module's documentation.
 pub(super) struct Worker {
     setup: Setup,
@@ -259,7 +262,7 @@ impl Worker {
     }
 
     /// The arguments that are objects of their own, from the cache or the storage.
-    fn objects(&mut self, record: &TaskRecord<'_>) -> Result<Vec<(u16, Arc<Vec<u8>>)>, Failure> {
+    fn objects(&mut self, record: &TaskRecord<'_>) -> Result<Vec<PlacedObject>, Failure> {
         let mut held = Vec::with_capacity(record.objects.len());
         for ArgumentObject { index, object, length } in &record.objects {
             let bytes = match self.cache.get(*object) {

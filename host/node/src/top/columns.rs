@@ -205,7 +205,7 @@ mod tests {
         WorkerView { name: name.to_owned(), cpu_permille, queued, ..WorkerView::default() }
     }
 
-    fn names<'w>(sort: Sort, workers: &'w [WorkerView]) -> Vec<&'w str> {
+    fn names(sort: Sort, workers: &[WorkerView]) -> Vec<&str> {
         sort.apply(workers).iter().map(|worker| worker.name.as_str()).collect()
     }
 

@@ -1,6 +1,6 @@
 //! `scaler_top`: the cluster in a terminal, as it works.
 //!
-//! [`draw`] is pure; [`screen`] owns the terminal and gives it back however the program ends.
+//! `draw` is pure; `screen` owns the terminal and gives it back however the program ends.
 
 mod columns;
 mod draw;
@@ -42,7 +42,8 @@ const PIPE_WIDTH: u16 = 160;
 /// # Errors
 /// When no scheduler answers in time, and when there is no terminal to draw on.
 pub fn run(settings: TopSettings) -> anyhow::Result<ExitCode> {
-    if !settings.once && !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
+    let is_on_a_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
+    if !settings.once && !is_on_a_terminal {
         return Err(exit::coded(
             exit::USAGE,
             "this is no terminal to draw on; use `--once` for one picture as text, `--once --json` for a script",

@@ -1,6 +1,6 @@
 //! `scaler_ui`: a page that shows a cluster as it works.
 //!
-//! One thread watches the scheduler ([`source`]) and keeps the [`feed`]: what is there, and since which version. Every
+//! One thread watches the scheduler (`source`) and keeps the `feed`: what is there, and since which version. Every
 //! browser is a number, the version it has; it is told what changed since, at its own pace. So one that does not read
 //! costs nothing but its connection, and a hundred cost the scheduler as much as one.
 

@@ -20,7 +20,7 @@ pub struct Define {
     pub path: String,
     /// Which export.
     pub info: FunctionInfo,
-    /// The bytes are in the object storage as [`ObjectId::module`] if the agent does not have them.
+    /// The bytes are in the object storage as [`ObjectId::module`](crate::ids::ObjectId::module) if the agent does not have them.
     #[serde(default)]
     pub stored: bool,
 }
@@ -56,7 +56,7 @@ pub struct Run {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
-    /// End it, running or not; it ends as `Done` with [`FailureKind::Canceled`].
+    /// End it, running or not; it ends as `Done` with [`FailureKind::Canceled`](super::FailureKind::Canceled).
     Cancel,
     /// Give it back as `Returned` if it has not started; otherwise nothing happens.
     TakeBack,

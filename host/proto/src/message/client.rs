@@ -69,7 +69,7 @@ pub struct RegisterModule {
 /// See [`Message::Submit`](super::Message::Submit).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Submit {
-    /// [`TaskId::number`]; the client is known from the connection.
+    /// [`TaskId::number`](crate::ids::TaskId::number); the client is known from the connection.
     pub number: u64,
     /// What to call.
     pub function: FunctionId,
@@ -117,7 +117,7 @@ pub struct PutObject {
 /// See [`Message::Cancel`](super::Message::Cancel).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cancel {
-    /// [`TaskId::number`].
+    /// [`TaskId::number`](crate::ids::TaskId::number).
     pub number: u64,
 }
 
@@ -199,7 +199,7 @@ pub struct Credit {
 /// See [`Message::TaskResult`](super::Message::TaskResult).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskResult {
-    /// [`TaskId::number`].
+    /// [`TaskId::number`](crate::ids::TaskId::number).
     pub number: u64,
     /// How it ended.
     pub outcome: Outcome,
