@@ -23,6 +23,23 @@ fn bench_prints_figures_that_make_sense() {
     assert!(processes.len() >= 4 && costs.iter().all(|cost| cost["cpu_us"].as_f64().is_some()), "{report}");
 }
 
+/// How little they cost is a benchmark's question (`scaler bench --watchers 200 --stalled-watchers 1`, on a machine that
+/// does nothing else); that they cannot stop the work is this one's.
+#[test]
+fn an_audience_of_200_and_one_that_never_reads_do_not_stop_the_work() {
+    let audience = ["--watchers", "200", "--stalled-watchers", "1"];
+    let out = scaler(&[&["bench", "--tasks", "20000", "--round-trips", "100", "--json"], &audience[..]].concat());
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let report: Value = serde_json::from_slice(&out.stdout).expect("one JSON object on stdout");
+    let phases = report["watched"].as_array().unwrap_or_else(|| panic!("nobody watched in {report}"));
+    let speed = |watchers: u64, stalled: u64| {
+        let phase = phases.iter().find(|phase| phase["watchers"] == watchers && phase["stalled"] == stalled);
+        phase.and_then(|phase| phase["tasks_per_second"].as_f64()).unwrap_or_else(|| panic!("{watchers} in {report}"))
+    };
+    let alone = speed(0, 0);
+    assert!(speed(200, 0) * 10.0 > alone && speed(200, 1) * 10.0 > alone, "{report}");
+}
+
 /// Width and height of a whole PNG file.
 fn png_size(path: &Path) -> (u32, u32) {
     let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
