@@ -227,6 +227,11 @@ fn a_running_task_is_canceled_from_outside() {
     let (first, second) = (running.id().to_string(), waiting.id().to_string());
     wait_for("a running task", LONG, || (stack.tasks("running") == 1).then_some(()));
 
+    let listed = text(&scaler(&["status", &address, "--tasks"]).stdout);
+    for (id, state) in [(&first, "running"), (&second, "assigned")] {
+        let row = listed.lines().find(|line| line.starts_with(id.as_str())).unwrap_or_else(|| panic!("{id}: {listed}"));
+        assert!(row.contains("behaviour.hostile:spin_forever") && row.contains(state), "{row}");
+    }
     let out = scaler(&["cancel", &address, &first, &second, "--json"]);
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
     let replies: Vec<Value> = text(&out.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();

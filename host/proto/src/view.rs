@@ -21,6 +21,10 @@ pub struct View {
     /// One entry a function that was called, the busiest first where there are too many to list.
     #[serde(default)]
     pub functions: Vec<FunctionView>,
+    /// Tasks that are accepted and have not ended, those at clusters first; of very many only some. Only in answers to
+    /// a `Query`, not in the stream.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<UnfinishedView>,
     /// The last tasks that ended, oldest first; how many ended in all is in `tasks`. Empty unless asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent: Vec<TaskView>,
@@ -168,6 +172,25 @@ pub struct FunctionView {
     pub start_us: u64,
     /// Most guest memory that one of them had.
     pub peak_memory_bytes: u64,
+}
+
+/// One task that has not ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct UnfinishedView {
+    /// As commands print and take it: `<client>:<number>`.
+    pub id: String,
+    /// `module.path:function`.
+    pub call: String,
+    /// What it does: `waiting`, `assigned`, `running`, `canceling` or `returning`.
+    pub state: String,
+    /// Name of the agent that has it, empty if none has.
+    pub host: String,
+    /// Its agent.
+    pub cluster: String,
+    /// Dispatches so far.
+    pub attempt: u32,
+    /// Since it was accepted.
+    pub age_ms: u64,
 }
 
 /// One task that ended.

@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct CancelArgs {
     #[command(flatten)]
     connection: Connection,
-    /// Which tasks, as logs, errors and the page show them
+    /// Which tasks, as `scaler status --tasks`, logs, errors and the page show them
     #[arg(value_name = "TASK", required = true)]
     tasks: Vec<TaskId>,
     /// One JSON object a task

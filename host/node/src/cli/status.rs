@@ -18,9 +18,19 @@ pub(super) struct StatusArgs {
     /// As one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+/// What is shown to people on top of the cluster; JSON has it all.
+#[derive(Clone, Debug, Default, clap::Args)]
+struct Shown {
     /// Show the functions that were called, with their times
     #[arg(long)]
     functions: bool,
+    /// Show tasks that have not ended, with the ids that `scaler cancel` takes
+    #[arg(long)]
+    tasks: bool,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -31,7 +41,7 @@ pub(super) struct ShutdownArgs {
 
 pub(super) fn status(arguments: &StatusArgs) -> anyhow::Result<ExitCode> {
     let view = arguments.connection.picture()?;
-    let text = if arguments.json { serde_json::to_string(&view)? + "\n" } else { picture(&view, arguments.functions) };
+    let text = if arguments.json { serde_json::to_string(&view)? + "\n" } else { picture(&view, &arguments.shown) };
     output::written(io::stdout().lock().write_all(text.as_bytes()))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -42,7 +52,7 @@ pub(super) fn shutdown(arguments: &ShutdownArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The view for people.
-fn picture(view: &View, with_functions: bool) -> String {
+fn picture(view: &View, shown: &Shown) -> String {
     let scheduler = &view.scheduler;
     let mut text = String::new();
     let none = || "-".to_owned();
@@ -116,10 +126,28 @@ fn picture(view: &View, with_functions: bool) -> String {
         });
         table(&mut text, ["client", "name", "unfinished", "undelivered", "seen"], clients);
     }
-    if with_functions {
+    if shown.functions {
         functions(&mut text, &view.functions);
     }
+    if shown.tasks {
+        unfinished(&mut text, view);
+    }
     text
+}
+
+fn unfinished(text: &mut String, view: &View) {
+    let ended = ["succeeded", "failed", "canceled", "aborted", "rejected"];
+    let all: u64 =
+        view.tasks.iter().filter(|(state, _)| !ended.contains(&state.as_str())).map(|(_, count)| count).sum();
+    let listed = view.unfinished.len() as u64;
+    let note = if listed < all { format!(", {listed} of them here") } else { String::new() };
+    let _ = writeln!(text, "\n{} that have not ended{note}", count(all, "task"));
+    let rows = view.unfinished.iter().map(|task| {
+        let host = if task.host.is_empty() { "-".to_owned() } else { task.host.clone() };
+        let attempt = task.attempt.to_string();
+        [task.id.clone(), task.call.clone(), task.state.clone(), host, attempt, duration(task.age_ms)]
+    });
+    table(text, ["task", "function", "state", "cluster", "attempt", "age"], rows);
 }
 
 fn functions(text: &mut String, functions: &[FunctionView]) {
@@ -199,7 +227,7 @@ mod tests {
             ..Default::default()
         };
         let view = View { workers: vec![worker("a", 1), worker("a-longer-name", 1000)], ..View::default() };
-        let text = picture(&view, false);
+        let text = picture(&view, &Shown::default());
         let columns: Vec<usize> = text.lines().filter_map(|line| line.find("ready")).collect();
         assert!(columns.len() == 2 && columns[0] == columns[1], "{text}");
     }

@@ -5,6 +5,7 @@
 //! - `component`: from the core module to the component;
 //! - `project`: a new project; `cache`: the user's cache folder, where toolchain and SDK are kept;
 //! - `sources`: what a guest is made of, for `--watch`; `progress`: a moving line while something long runs;
+//! - `prints`: a note for guests whose `println!` goes nowhere;
 //! - `probe`: what there is of all that, for `scaler doctor`.
 
 mod cache;
@@ -12,6 +13,7 @@ mod compile;
 mod component;
 mod debian;
 mod manifest;
+mod prints;
 mod probe;
 mod progress;
 mod project;
@@ -193,6 +195,7 @@ pub fn build_in(
     progress: &mut dyn Write,
 ) -> Result<Built, GuestError> {
     let started = Instant::now();
+    let mut folder = None;
     let (core, default_output) = if arguments.path.is_file() && !is_manifest(&arguments.path) {
         let stem = arguments.path.file_name().unwrap_or_default();
         (arguments.path.clone(), arguments.path.with_file_name("modules").join(stem))
@@ -202,6 +205,7 @@ pub fn build_in(
             package.target_folder = std::path::absolute(folder)?;
         }
         let core = compile::compile(&package, progress)?;
+        folder = Some(package.folder.clone());
         (core, package.folder.join("modules").join(format!("{}.wasm", package.name.replace('-', "_"))))
     };
     let output = arguments.output.clone().unwrap_or(default_output);
@@ -211,6 +215,15 @@ pub fn build_in(
     write_whole(&output, &component)?;
     let built = describe(output, &component, started)?;
     report(&built, progress)?;
+    if !built.wasi
+        && let Some((place, name)) = folder.as_deref().and_then(prints::first)
+    {
+        writeln!(
+            progress,
+            "note: {place}: {name} writes nowhere without WASI; use scaler_guest::log::info!, or set wasi = true under \
+             [package.metadata.scaler] in Cargo.toml"
+        )?;
+    }
     Ok(built)
 }
 

@@ -147,6 +147,11 @@ impl Monitor {
         self.ended.push(ended);
     }
 
+    /// What a function is called; `(others)` beyond those that are counted by themselves.
+    pub(super) fn call(&self, slot: Slot) -> &str {
+        self.totals.call(slot)
+    }
+
     pub(super) fn functions(&self) -> Vec<FunctionView> {
         self.totals.views()
     }

@@ -235,7 +235,7 @@ impl Scheduler {
             let mut messages = std::mem::take(&mut peer.outbox);
             let queries = std::mem::take(&mut peer.queries);
             for request in queries {
-                let view = picture.get_or_insert_with(|| self.view(now)).clone();
+                let view = picture.get_or_insert_with(|| self.view_for_asker(now)).clone();
                 messages.push(Message::Answer(vec![Answer { request, view }]));
             }
             let Some(peer) = self.peers.all.get_mut(&id) else { continue };

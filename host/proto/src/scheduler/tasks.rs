@@ -99,6 +99,11 @@ impl Tasks {
         Some(task)
     }
 
+    /// The tasks in the first so many places of the slab.
+    pub(super) fn first(&self, places: usize) -> impl Iterator<Item = &Task> {
+        self.slots.iter().take(places).flatten()
+    }
+
     /// Tasks in that state; terminal ones since the start.
     pub(super) fn total(&self, state: State) -> u64 {
         self.totals[state as usize]

@@ -4,7 +4,7 @@ use crate::{
     ids::{AgentId, ClientId, Time},
     message::Kind,
     task::State,
-    view::{ClientView, ParkedView, SchedulerView, View, WorkerView},
+    view::{ClientView, ParkedView, SchedulerView, UnfinishedView, View, WorkerView},
 };
 
 use super::{
@@ -12,12 +12,17 @@ use super::{
     clients::Client,
     clusters::{Cluster, Worker},
     registrations::RegistrationState,
+    tasks::Task,
 };
 
 /// Entries of each list; the totals count everything.
 pub(super) const ENTRIES_MAX: usize = 2_048;
 /// Parked registrations that are listed.
 const PARKED_MAX: usize = 256;
+/// Unfinished tasks that are listed.
+const UNFINISHED_MAX: usize = 256;
+/// Places of the slab that are looked at for tasks that wait.
+const SCANNED_MAX: usize = 16_384;
 /// Longest name that is shown; those of peers may have any length.
 pub(super) const NAME_BYTES: usize = 200;
 
@@ -54,6 +59,28 @@ impl Scheduler {
     pub fn view_in_full(&self, now: Time) -> View {
         let (recent, history) = (self.monitor.recent(self.started), self.monitor.history());
         View { recent, history, logs: self.monitor.logs(), ..self.view(now) }
+    }
+
+    /// The same as an answer to somebody who asks once: with the tasks that have not ended.
+    pub(super) fn view_for_asker(&self, now: Time) -> View {
+        let at_clusters = self.clusters.values().flat_map(|cluster| &cluster.assigned);
+        let at_clusters = at_clusters.filter_map(|key| self.tasks.get(*key));
+        let elsewhere = self.tasks.first(SCANNED_MAX).filter(|task| task.cluster.is_none());
+        let unfinished = at_clusters.chain(elsewhere).take(UNFINISHED_MAX).map(|task| self.unfinished(now, task));
+        View { unfinished: unfinished.collect(), ..self.view(now) }
+    }
+
+    fn unfinished(&self, now: Time, task: &Task) -> UnfinishedView {
+        let host = task.cluster.and_then(|id| self.clusters.get(&id)).map(|cluster| clip(&cluster.name, NAME_BYTES));
+        UnfinishedView {
+            id: task.id.to_string(),
+            call: self.monitor.call(task.slot).to_owned(),
+            state: task.state.name().to_owned(),
+            host: host.unwrap_or_default().to_owned(),
+            cluster: task.cluster.map(|id| id.to_string()).unwrap_or_default(),
+            attempt: task.attempt,
+            age_ms: now.since(task.accepted) / 1_000_000,
+        }
     }
 
     /// What is told whole every time: the scheduler, totals, registrations that wait.
