@@ -20,7 +20,8 @@ pub struct Define {
     pub path: String,
     /// Which export.
     pub info: FunctionInfo,
-    /// The bytes are in the object storage as [`ObjectId::module`](crate::ids::ObjectId::module) if the agent does not have them.
+    /// The bytes are in the object storage as [`ObjectId::module`](crate::ids::ObjectId::module) if the agent does not
+    /// have them.
     #[serde(default)]
     pub stored: bool,
 }
