@@ -169,18 +169,16 @@ impl Wire {
     }
 
     pub(crate) fn is_ready(&self, also_writable: bool) -> bool {
-        let wanted = if also_writable { PollEvents::POLLIN | PollEvents::POLLOUT } else { PollEvents::POLLIN };
-        let has = |socket: &zmq::Socket, wanted| socket.get_events().is_ok_and(|events| events.intersects(wanted));
-        let ask = |socket: &zmq::Socket, may_have: &Cell<bool>, wanted| {
-            let is_ready = may_have.get() && has(socket, wanted);
-            may_have.set(is_ready);
-            is_ready
+        let has = |socket: &zmq::Socket, wanted| socket.get_events().is_ok_and(|events| events.contains(wanted));
+        let is_readable = |socket: &zmq::Socket, may_have: &Cell<bool>| {
+            may_have.set(may_have.get() && has(socket, PollEvents::POLLIN));
+            may_have.get()
         };
-        // Room to write is no news of its own, so it is asked for as long as somebody waits for it.
-        let is_writable = || also_writable && self.socket.as_ref().is_some_and(|socket| has(socket, wanted));
-        self.socket.as_ref().is_some_and(|socket| ask(socket, &self.may_have.messages, PollEvents::POLLIN))
-            || ask(&self.monitor, &self.may_have.notices, PollEvents::POLLIN)
-            || is_writable()
+        let socket = self.socket.as_ref();
+        socket.is_some_and(|socket| is_readable(socket, &self.may_have.messages))
+            || is_readable(&self.monitor, &self.may_have.notices)
+            // Room to write is no news of its own, so it is asked for as long as somebody waits for it.
+            || also_writable && socket.is_some_and(|socket| has(socket, PollEvents::POLLOUT))
     }
 
     pub(crate) fn notices(&self) -> Vec<Notice> {
