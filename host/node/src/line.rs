@@ -13,7 +13,7 @@ use std::{
 use scaler_net::{Address, Event, Link, NetError, Options};
 use scaler_proto::{
     ids::PeerId,
-    message::{Ack, Goodbye, Hello, Kind, Message, Role, VERSION, VERSION_MIN},
+    message::{Ack, Goodbye, Hello, Kind, Message, Role},
     session::{Receipt, Session},
     wire::{self, Frames, WireError},
 };
@@ -54,21 +54,7 @@ impl Line {
     pub(crate) fn dial(address: &Address, role: Role, name: &str) -> Result<Self, NetError> {
         scaler_net::raise_file_limit()?;
         let id = RandomState::new().hash_one((std::process::id(), name));
-        let hello = Hello {
-            role,
-            id,
-            name: name.to_owned(),
-            version_min: VERSION_MIN,
-            version_max: VERSION,
-            build: env!("CARGO_PKG_VERSION").to_owned(),
-            epoch: 0,
-            workers: Vec::new(),
-            holds: Vec::new(),
-            ready: false,
-            heartbeat_ms: 0,
-            profiling: false,
-            stream_output: false,
-        };
+        let hello = Hello { build: env!("CARGO_PKG_VERSION").to_owned(), ..Hello::new(role, id, name) };
         Ok(Self {
             link: Link::dial(address, &Options::default()),
             hello,

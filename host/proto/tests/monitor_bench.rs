@@ -9,9 +9,7 @@ use std::{
 use scaler_proto::{
     capability::Capabilities,
     ids::{PeerId, Time},
-    message::{
-        Ack, Heartbeat, Hello, Message, Ready, Role, Topic, VERSION, VERSION_MIN, Watch, WorkerInfo, WorkerLoad,
-    },
+    message::{Ack, Heartbeat, Hello, Message, Ready, Role, Topic, Watch, WorkerInfo, WorkerLoad},
     scheduler::{Effect, Scheduler, SchedulerConfig},
     session::Session,
 };
@@ -51,21 +49,7 @@ impl Bench {
         let peer = self.sessions.len();
         self.sessions.push(Session::default());
         self.core.connected(self.now, PeerId(peer as u64), &mut self.out);
-        let hello = Hello {
-            profiling: false,
-            stream_output: false,
-            role,
-            id: peer as u64,
-            name: format!("host-{peer}"),
-            version_min: VERSION_MIN,
-            version_max: VERSION,
-            build: String::new(),
-            epoch: 0,
-            workers,
-            holds: vec![],
-            ready: false,
-            heartbeat_ms: 1_000,
-        };
+        let hello = Hello { workers, heartbeat_ms: 1_000, ..Hello::new(role, peer as u64, format!("host-{peer}")) };
         self.say(peer, Message::Hello(vec![hello]));
         peer
     }

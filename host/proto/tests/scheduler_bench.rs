@@ -11,7 +11,7 @@ use scaler_proto::{
     ids::{FunctionId, ModuleHash, PeerId, Time},
     message::{
         Ack, Done, FunctionInfo, Hello, Identity, Message, ModuleInfo, Outcome, Ready, Register, Role, Run, Submit,
-        TaskStats, VERSION, VERSION_MIN, WorkerInfo,
+        TaskStats, WorkerInfo,
     },
     payload::Payload,
     scheduler::{Effect, Scheduler, SchedulerConfig},
@@ -75,21 +75,7 @@ impl Bench {
             queue_size: 1_000,
         };
         self.core.connected(self.now, peer, &mut self.out);
-        let hello = Hello {
-            profiling: false,
-            stream_output: false,
-            role,
-            id: peer.0,
-            name: String::new(),
-            version_min: VERSION_MIN,
-            version_max: VERSION,
-            build: String::new(),
-            epoch: 0,
-            workers: vec![info(0), info(1)],
-            holds: vec![],
-            ready: false,
-            heartbeat_ms: 0,
-        };
+        let hello = Hello { workers: vec![info(0), info(1)], ..Hello::new(role, peer.0, "") };
         self.say(peer, Message::Hello(vec![hello]));
     }
 

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use scaler_proto::{
-    message::{Hello, Message, Query, Role, VERSION, VERSION_MIN},
+    message::{Hello, Message, Query, Role},
     session::{Packet, Session},
 };
 
@@ -109,21 +109,7 @@ impl Script {
     }
 
     fn greet(&mut self, role: Role) {
-        self.say(Message::Hello(vec![Hello {
-            profiling: false,
-            stream_output: false,
-            role,
-            id: 5,
-            name: "script".to_owned(),
-            version_min: VERSION_MIN,
-            version_max: VERSION,
-            build: String::new(),
-            epoch: 0,
-            workers: vec![],
-            holds: vec![],
-            ready: false,
-            heartbeat_ms: 0,
-        }]));
+        self.say(Message::Hello(vec![Hello::new(role, 5, "script")]));
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     ids::{PeerId, Time},
     message::{
         Ack, Attempt, Done, Goodbye, Heartbeat, Hello, Leaving, LogLine, Message, ModuleInfo, Modules, Outcome, Ready,
-        Returned, Role, Running, VERSION, VERSION_MIN, Welcome,
+        Returned, Role, Running, Welcome,
     },
     payload::Payload,
     session::{Packet, Receipt, Session},
@@ -114,19 +114,13 @@ impl Uplink {
         holds.extend(self.returned.iter().map(|returned| returned.attempt));
         self.running.clear();
         let hello = Hello {
-            profiling: false,
-            stream_output: false,
-            role: Role::Agent,
-            id: config.id.0,
-            name: config.name.clone(),
-            version_min: VERSION_MIN,
-            version_max: VERSION,
             build: config.build.clone(),
             epoch: self.epoch,
             workers: config.workers.clone(),
             holds,
             ready: is_ready,
             heartbeat_ms: config.heartbeat_interval_ms,
+            ..Hello::new(Role::Agent, config.id.0, config.name.clone())
         };
         let mut session = Session::default();
         let packet = session.stamp(0, Message::Hello(vec![hello]));

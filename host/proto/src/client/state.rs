@@ -159,17 +159,10 @@ impl ClientCore {
         let hello = Hello {
             profiling: self.config.profiling,
             stream_output: self.config.stream_output,
-            role: self.config.role,
-            id: self.config.id.0,
-            name: self.config.name.clone(),
-            version_min: VERSION_MIN,
-            version_max: VERSION,
             build: self.config.build.clone(),
             epoch: self.epoch,
-            workers: Vec::new(),
-            holds: Vec::new(),
-            ready: false,
             heartbeat_ms: self.heartbeat_ms,
+            ..Hello::new(self.config.role, self.config.id.0, self.config.name.clone())
         };
         // Epoch 0: nothing on this connection belongs to one before the scheduler has named its own.
         out.push(Effect::Send(peer, self.session.stamp(0, Message::Hello(vec![hello]))));

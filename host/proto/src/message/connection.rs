@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Credit, is_default};
+use super::{Credit, VERSION, VERSION_MIN, is_default};
 use crate::{
     capability::Capabilities,
     ids::{AgentId, ClientId, TaskId},
@@ -209,6 +209,26 @@ pub struct ShutdownReply {
 }
 
 impl Hello {
+    /// A greeting with this version's numbers and nothing that only some senders say.
+    #[must_use]
+    pub fn new(role: Role, id: u64, name: impl Into<String>) -> Self {
+        Self {
+            role,
+            id,
+            name: name.into(),
+            version_min: VERSION_MIN,
+            version_max: VERSION,
+            build: String::new(),
+            epoch: 0,
+            workers: Vec::new(),
+            holds: Vec::new(),
+            ready: false,
+            heartbeat_ms: 0,
+            profiling: false,
+            stream_output: false,
+        }
+    }
+
     /// The id as a client's.
     #[must_use]
     pub fn client(&self) -> ClientId {

@@ -197,21 +197,7 @@ impl Env {
 }
 
 fn hello(role: Role, id: u64) -> Hello {
-    Hello {
-        profiling: false,
-        stream_output: false,
-        role,
-        id,
-        name: format!("peer {id}"),
-        version_min: VERSION_MIN,
-        version_max: VERSION,
-        build: String::new(),
-        epoch: 7,
-        workers: vec![],
-        holds: vec![],
-        ready: false,
-        heartbeat_ms: 1_000,
-    }
+    Hello { epoch: 7, heartbeat_ms: 1_000, ..Hello::new(role, id, format!("peer {id}")) }
 }
 
 fn module(path: &str, content: u8) -> ModuleInfo {

@@ -4,7 +4,7 @@
 use super::{Event, Node, World};
 use crate::{
     ids::{PeerId, Time},
-    message::{Ack, Hello, Message, Role, Topic, Update, VERSION, VERSION_MIN, Watch},
+    message::{Ack, Hello, Message, Role, Topic, Update, Watch},
     session::{Packet, Receipt, Session},
     sim::check::{Checked, must, same_picture},
     view::{Changes, View},
@@ -50,21 +50,7 @@ impl World {
     pub(super) fn watcher_connected(&mut self, index: usize, link: usize) {
         let watcher = &mut self.watchers[index];
         (watcher.link, watcher.session, watcher.number, watcher.heard) = (Some(link), Session::default(), 0, self.now);
-        let hello = Hello {
-            role: Role::Monitor,
-            id: index as u64,
-            name: format!("watcher {index}"),
-            version_min: VERSION_MIN,
-            version_max: VERSION,
-            build: String::new(),
-            epoch: 0,
-            workers: Vec::new(),
-            holds: Vec::new(),
-            ready: false,
-            heartbeat_ms: 0,
-            profiling: false,
-            stream_output: false,
-        };
+        let hello = Hello::new(Role::Monitor, index as u64, format!("watcher {index}"));
         self.watcher_says(index, Message::Hello(vec![hello]));
     }
 
