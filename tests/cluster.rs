@@ -238,14 +238,90 @@ fn the_first_failure_of_a_map_is_named_and_cancels_the_rest() {
     assert_eq!(out.status.code(), Some(1));
     assert!(text(&out.stderr).contains("stdin, line 12: "), "{}", text(&out.stderr));
     assert_eq!(text(&out.stdout).lines().count(), 10, "{}", text(&out.stdout));
-    wait_for("nothing left", LONG, || {
-        let status = stack.status();
-        let left: u64 = ["waiting", "assigned", "running", "canceling"]
-            .iter()
-            .filter_map(|state| status["tasks"][state].as_u64())
-            .sum();
-        (left == 0).then_some(())
-    });
+    wait_for("nothing left", LONG, || (unfinished(&stack) == 0).then_some(()));
+    failures_are_objects_with_json(&stack);
+    ctrl_c_takes_the_work_along(&stack);
+}
+
+/// Tasks that have not ended.
+fn unfinished(stack: &Stack) -> u64 {
+    let status = stack.status();
+    ["waiting", "assigned", "running", "canceling"].iter().filter_map(|state| status["tasks"][state].as_u64()).sum()
+}
+
+/// The object on the last line of stderr.
+#[track_caller]
+fn told(out: &std::process::Output) -> Value {
+    let stderr = text(&out.stderr);
+    let line = stderr.lines().last().unwrap_or_default();
+    let object: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in:\n{stderr}"));
+    let error = object["error"].clone();
+    assert_eq!(error["exit_code"].as_i64(), out.status.code().map(i64::from), "{error}");
+    assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{error}");
+    error
+}
+
+fn failures_are_objects_with_json(stack: &Stack) {
+    let worker = stack.status()["workers"][0]["name"].clone();
+    let submit = |call: &str, more: &[&str]| told(&stack.submit(call, &[&["--json"], more].concat()));
+    for (call, more, kind) in [
+        ("behaviour.failures:check(-1)", &[][..], "guest_error"),
+        ("behaviour.failures:panic('out of luck')", &[], "panic"),
+        ("behaviour.failures:trap()", &[], "trap"),
+        ("behaviour.hostile:recurse_forever()", &[], "stack_overflow"),
+        ("behaviour.hostile:spin_forever()", &["--timeout-seconds", "0.3"], "timeout"),
+    ] {
+        let error = submit(call, more);
+        assert_eq!((&error["type"], &error["worker"]), (&kind.into(), &worker), "{call}: {error}");
+        assert!(error["task"].as_str().is_some_and(|task| task.contains(':')), "{call}: {error}");
+    }
+    assert_eq!(submit("behaviour.failures:check(-1)", &[])["value"], "missing");
+    assert!(submit("behaviour.failures:trap()", &[])["trace"].is_string());
+    assert_eq!(submit("behaviour.failures:check('x')", &[])["type"], "type_mismatch");
+    assert_eq!(submit("behaviour.failures:chek(1)", &[])["type"], "unknown_function");
+    assert_eq!(submit("nowhere:f()", &["--timeout-seconds", "5"])["type"], "unknown_module");
+    let storage = stack.scheduler.address("object_storage_address");
+    let lost = told(&scaler(&["submit", &storage, "a:f()", "--connect-timeout-seconds", "1", "--json"]));
+    assert_eq!(lost["type"], "unreachable");
+    let message = lost["message"].as_str().unwrap_or_default();
+    assert!(message.contains("an object storage") && message.contains("(port - 1)"), "{message}");
+    let mut map = Command::new(SCALER)
+        .args(["map", &stack.address(), "behaviour.failures:check", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("map");
+    let _ = map.stdin.take().expect("stdin").write_all(b"1\n\n-2\n");
+    let out = map.wait_with_output().expect("output");
+    let error = told(&out);
+    assert_eq!(
+        (&error["type"], &error["index"], &error["value"]),
+        (&"guest_error".into(), &1.into(), &"missing".into())
+    );
+    assert_eq!((error["place"].as_str(), text(&out.stdout).as_str()), (Some("stdin, line 3"), "1\n"));
+}
+
+fn ctrl_c_takes_the_work_along(stack: &Stack) {
+    for (command, words) in [
+        ("submit", &["behaviour.hostile:spin_forever()"][..]),
+        ("map", &["behaviour.work:spin", "--range", "4000000000..4000000003"]),
+    ] {
+        let child = Command::new(SCALER)
+            .args([&[command, &stack.address()], words, &["--json"]].concat())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect(command);
+        wait_for("a task at work", LONG, || (stack.tasks("running") > 0).then_some(()));
+        let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).expect("pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signal");
+        let out = child.wait_with_output().expect("output");
+        let error = told(&out);
+        assert_eq!((out.status.code(), &error["type"]), (Some(130), &"interrupted".into()), "{command}: {error}");
+        wait_for("nothing left", LONG, || (unfinished(stack) == 0).then_some(()));
+    }
 }
 
 #[test]
@@ -319,6 +395,10 @@ fn protected_refuses_shutdown_and_unprotected_ends_everything() {
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
     assert_eq!(open.scheduler.wait_exit(LONG), 0);
     assert_eq!(open.clusters[0].wait_exit(LONG), 0);
+    // That it ends because it was told to looks like nothing else.
+    let log = open.clusters[0].log();
+    assert!(log.contains("has ended (a client shut the scheduler down)"), "{log}");
+    assert!(!log.contains("connecting again") && !log.contains("WARNING") && !log.contains("ERROR"), "{log}");
 }
 
 #[test]

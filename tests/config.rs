@@ -77,7 +77,11 @@ fn missing_files_and_addresses_and_bad_flags_say_what_to_do() {
     refused(SCHEDULER, &["tcp://127.0.0.1:0", "--allocate_polcy", "even"], &["--allocate"]);
     refused(SCHEDULER, &["tcp://0.0.0.0:0"], &["--insecure"]);
     refused(CLUSTER, &["tcp://127.0.0.1:1", "--preload", "init.configure()"], &["column"]);
-    refused(CLUSTER, &["tcp://127.0.0.1:1", "-n", "2", "-wn", "only"], &["--worker-names", "num_of_workers is 2"]);
+    refused(
+        CLUSTER,
+        &["tcp://127.0.0.1:1", "-n", "2", "-wn", "only"],
+        &["--worker-names", "num_of_workers is 2, but 1 name is given (only)"],
+    );
 }
 
 #[test]
@@ -101,6 +105,86 @@ fn calls_that_are_none_never_become_tasks() {
     refused(SCALER, &["map", "tcp://127.0.0.1:1", "a:f", "--range", "9..1"], &["9 is larger than 1"]);
     refused(SCALER, &["map", "tcp://127.0.0.1:1", "a:f", "--each-line", "/nowhere"], &["/nowhere"]);
     refused(SCALER, &["submit", "nowhere", "a:f()"], &["nowhere"]);
+}
+
+#[test]
+fn usage_mistakes_of_new_and_build_are_usage_mistakes() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    fs::create_dir_all(path("modules")).expect("folder");
+    fs::write(path("note.txt"), "a note").expect("file");
+    refused(SCALER, &["new", "1st"], &["`1st` is no name"]);
+    refused(SCALER, &["new", folder.path().to_str().expect("text")], &["is no name for a project"]);
+    refused(SCALER, &["new", &path("modules/../modules/..")], &["is no name"]);
+    fs::create_dir_all(path("taken")).expect("folder");
+    fs::write(path("taken/file"), "mine").expect("file");
+    refused(SCALER, &["new", &path("taken")], &["exists already and is not empty"]);
+    refused(SCALER, &["build", &path("nowhere")], &["there is no ", "nowhere", "name the folder of a guest"]);
+    refused(SCALER, &["build", &path("taken")], &["there is no Cargo.toml", "scaler new NAME"]);
+    refused(SCALER, &["build", &path("note.txt")], &["this is not WebAssembly"]);
+    // A component in a folder `modules` is where it belongs already.
+    let component = path("modules/ready.wasm");
+    fs::write(&component, wat::parse_str("(component)").expect("component")).expect("file");
+    let built = run(SCALER, &["build", &component, "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&built.stdout).expect("JSON");
+    assert_eq!(report["path"].as_str(), Some(component.as_str()), "{}", built.stderr);
+    assert!(!folder.path().join("modules/modules").exists());
+}
+
+#[test]
+fn what_goes_wrong_is_an_object_with_json() {
+    let folder = tempfile::tempdir().expect("folder");
+    let modules = folder.path().to_str().expect("text");
+    for (arguments, code, kind) in [
+        (&["run", "nowhere:f()", "--module-path", modules, "--json"][..], 2, "unknown_module"),
+        (&["run", "nowhere:f(", "--json"], 2, "usage"),
+        (&["submit", "--json"], 2, "usage"),
+        (&["submit", "nowhere", "a:f()", "--json"], 2, "usage"),
+        (
+            &["map", "tcp://127.0.0.1:1", "a:f", "--range", "0..1", "--connect-timeout-seconds", "0.2", "--json"],
+            3,
+            "unreachable",
+        ),
+        (&["status", "tcp://127.0.0.1:1", "--connect-timeout-seconds", "0.2", "--json"], 3, "unreachable"),
+        (&["logs", "tcp://127.0.0.1:1", "--connect-timeout-seconds", "0.2", "--json"], 3, "unreachable"),
+        (&["shutdown", "tcp://127.0.0.1:1", "--connect-timeout-seconds", "0.2", "--json"], 3, "unreachable"),
+        (
+            &["cancel", "tcp://127.0.0.1:1", "00f1e2d3c4b5a697:1", "--connect-timeout-seconds", "0.2", "--json"],
+            3,
+            "unreachable",
+        ),
+        (&["inspect", "/nowhere.wasm", "--json"], 2, "usage"),
+        (&["build", "/nowhere", "--json"], 2, "usage"),
+        (&["new", "1st", "--json"], 2, "usage"),
+        (&["config", "check", "/nowhere.toml", "--json"], 2, "usage"),
+    ] {
+        let ended = run(SCALER, arguments);
+        let last = ended.stderr.lines().last().unwrap_or_default();
+        let told: serde_json::Value = serde_json::from_str(last).unwrap_or_else(|_| panic!("{arguments:?}: {last}"));
+        let error = &told["error"];
+        assert_eq!(
+            (ended.code, error["exit_code"].as_i64()),
+            (Some(code), Some(i64::from(code))),
+            "{arguments:?}: {told}"
+        );
+        assert_eq!(error["type"], kind, "{arguments:?}: {told}");
+        assert!(
+            error["message"].as_str().is_some_and(|message| !message.is_empty()) && ended.stdout.is_empty(),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn run_says_where_it_looked() {
+    refused(SCALER, &["run", "a:f()", "--module-path", "/nowhere"], &["there is no folder /nowhere", "--module-path"]);
+    let folder = tempfile::tempdir().expect("folder");
+    let modules = folder.path().to_str().expect("text");
+    refused(
+        SCALER,
+        &["run", "a:f()", "--module-path", modules],
+        &[&format!("no module in {modules}"), "--module-path"],
+    );
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn table() -> Vec<Row> {
         row((s, "load_balance_trigger_times"), "--load-balance-trigger-times -lbt", json!(2), "7", json!(7)),
         row((s, "event_loop"), "--event-loop -e -el", json!("builtin"), "uvloop", json!("uvloop")),
         row((s, "io_threads"), "--io-threads -wit --worker-io-threads", json!(1), "3", json!(3)).keys(&["worker_io_threads"]),
-        row((s, "allocate_policy"), "--allocate-policy -ap", null.clone(), "capability", json!("capability")),
+        row((s, "allocate_policy"), "--allocate-policy -ap", json!("even"), "capability", json!("capability")),
         row((s, "policy_engine_type"), "--policy-engine-type -et", json!("simple"), "simple", json!("simple")),
         row((s, "policy_content"), "--policy-content -pc", null.clone(), "allocate=capability; scaling=no", json!("allocate=capability; scaling=no")),
         row((s, "scaling_controller_strategy"), "--scaling-controller-strategy -scs", json!("NULL"), "VANILLA", json!("VANILLA")).refused("started by demand"),
@@ -221,7 +221,9 @@ impl Case<'_> {
         // Scenario 94: defaults, file only, flag over file.
         let (effective, _) = read(section, &words(&[positional(section)])).expect("defaults");
         if !long.is_empty() && *default != json!("?") {
-            assert_eq!(&find(&effective, key).value, default, "[{section}] {key}");
+            // What is derived has no default of its own.
+            let setting = find(&effective, key);
+            assert!(setting.derived.is_some() || setting.value == *default, "[{section}] {key}: {setting:?}");
         }
         for line in self.spellings(typed) {
             let value = if typed.eq_ignore_ascii_case("true") || typed.eq_ignore_ascii_case("false") {
@@ -374,9 +376,13 @@ fn text(bytes: &[u8]) -> String {
 const MISTAKES: &[(&str, &str, &str)] = &[
     ("[scheduler]", "", ""),
     // Scenario 95: no scheme, no port, unknown scheme, unknown key, bad enumeration.
-    ("scheduler_address = \"127.0.0.1:8516\"", "[scheduler] scheduler_address:", "write `tcp://127.0.0.1:8516`"),
+    (
+        "scheduler_address = \"127.0.0.1:8516\"",
+        "[scheduler] scheduler_address:",
+        "for instance, `tcp://127.0.0.1:8516`",
+    ),
     ("object_storage_address = \"tcp://127.0.0.1\"", "[scheduler] object_storage_address:", "has no port; write"),
-    ("monitor_address = \"http://127.0.0.1:1\"", "[scheduler] monitor_address:", "unknown scheme `http`; use `tcp`"),
+    ("monitor_address = 5", "[scheduler] monitor_address:", "write, for instance, `tcp://127.0.0.1:5`"),
     ("protected = \"False\"", "[scheduler] protected:", "write false without quotes"),
     ("max_attempts = \"3\"", "[scheduler] max_attempts:", "write 3 without quotes"),
     ("client_timeout = 5", "no key `client_timeout`", "did you mean `client_timeout_seconds`?"),
@@ -404,10 +410,20 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("host_path = \"/nowhere/at/all\"", "[cluster.grants.directories] host_path:", "create it first"),
     ("acess = \"read-only\"", "[cluster.grants.directories] acess:", "did you mean `access`?"),
     ("access = \"readwrite\"", "[cluster.grants.directories] access:", "did you mean `read-write`?"),
+    ("[[cluster.grants.directories]]", "", ""),
+    ("host_path = \"/\"", "", ""),
+    ("guest_path = \"data\"", "[cluster.grants.directories] guest_path:", "write \"/data\""),
+    ("[[cluster.grants.directories]]", "", ""),
+    ("guest_path = \"/same\"", "", ""),
+    ("host_path = \"/\"", "", ""),
+    ("[[cluster.grants.directories]]", "", ""),
+    ("host_path = \"/\"", "", ""),
+    ("guest_path = \"/same\"", "[cluster.grants.directories] guest_path:", "give each folder its own"),
     ("[object_storage]", "there is no section [object_storage]", "did you mean [object_storage_server]?"),
     ("[webui]", "", ""),
     ("monitor_address = \"tcp://127.0.0.1:8518\"", "", ""),
     ("web_port = 80810", "[webui] web_port:", "give 1 to 65535"),
+    ("web_host = \"http://farm:80\"", "[webui] web_host:", "write \"farm\", and web_port = 80"),
 ];
 
 #[test]
@@ -489,6 +505,90 @@ fn the_seeds_file_is_shown_with_the_origin_of_every_setting() {
 }
 
 #[test]
+fn what_nobody_gave_is_shown_as_it_will_be_and_what_it_is_derived_from() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("deploy.toml");
+    let file = "[scheduler]\nscheduler_address = 'tcp://127.0.0.1:7000'\npolicy_content = 'allocate=capability; scaling=no'\n\
+                [cluster]\nscheduler_address = 'tcp://127.0.0.1:7000'\nnum_of_workers = 2\n\
+                [cluster.grants]\nclock = false\n";
+    fs::write(&path, file).expect("file");
+    let name = path.to_str().expect("text");
+    let report: Value = serde_json::from_slice(&scaler(&["config", "check", name, "--json"]).stdout).expect("JSON");
+    let settings = |section: &str| report["sections"][section]["settings"].clone();
+    let (scheduler, cluster) = (settings("scheduler"), settings("cluster"));
+    let derived = |value: &str, from: &str| json!({"value": value, "source": "derived", "from": from});
+    assert_eq!(scheduler["monitor_address"], derived("tcp://127.0.0.1:7002", "scheduler_address, port + 2"));
+    assert_eq!(scheduler["object_storage_address"]["value"], "tcp://127.0.0.1:7001");
+    assert_eq!(scheduler["allocate_policy"], derived("capability", "policy_content"));
+    assert_eq!(cluster["object_storage_address"]["value"], "tcp://127.0.0.1:7001");
+    assert_eq!(cluster["worker_names"]["source"], "derived");
+    let names: Vec<&str> = cluster["worker_names"]["value"].as_str().expect("names").split(',').collect();
+    assert!(names.len() == 2 && names[1].ends_with("-2"), "{names:?}");
+    let shown = text(&scaler(&["config", "check", name]).stdout);
+    let line = |key: &str| {
+        let found = shown.lines().find(|line| line.split_whitespace().next() == Some(key));
+        found.unwrap_or_else(|| panic!("no {key} in:\n{shown}")).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("monitor_address"), "monitor_address tcp://127.0.0.1:7002 derived: scheduler_address, port + 2");
+    assert_eq!(line("grants.clock"), "grants.clock false line 8");
+    assert_eq!(line("grants.random"), "grants.random true default");
+    // Without the file's policy it is a plain default.
+    fs::write(&path, "[scheduler]\nscheduler_address = 'tcp://127.0.0.1:7000'\n").expect("file");
+    let report: Value = serde_json::from_slice(&scaler(&["config", "check", name, "--json"]).stdout).expect("JSON");
+    let policy = &report["sections"]["scheduler"]["settings"]["allocate_policy"];
+    assert_eq!(*policy, json!({"value": "even", "source": "default"}));
+}
+
+#[test]
+fn two_servers_at_one_port_are_a_mistake_before_any_is_started() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("deploy.toml");
+    let file = "[scheduler]\nscheduler_address = 'tcp://127.0.0.1:7000'\nobject_storage_address = 'tcp://127.0.0.1:7000'\n\
+                monitor_address = 'tcp://localhost:7000'\n[object_storage_server]\n\
+                object_storage_address = 'tcp://127.0.0.1:7000'\n[webui]\nmonitor_address = 'tcp://127.0.0.1:7000'\n\
+                web_port = 7000\n";
+    fs::write(&path, file).expect("file");
+    let name = path.to_str().expect("text");
+    let checked = scaler(&["config", "check", name]);
+    let errors = text(&checked.stderr);
+    assert_eq!(checked.status.code(), Some(2), "{errors}");
+    for (line, what) in [
+        (
+            3,
+            "[scheduler] object_storage_address: tcp://127.0.0.1:7000 is taken by scheduler_address; give each server a",
+        ),
+        (4, "[scheduler] monitor_address: tcp://localhost:7000 is taken by scheduler_address"),
+        (6, "[object_storage_server] object_storage_address: tcp://127.0.0.1:7000 is taken by [scheduler] scheduler"),
+        (9, "[webui] web_port: tcp://127.0.0.1:7000 is taken by [scheduler] scheduler_address"),
+    ] {
+        let expected = format!("error: {name}:{line}: {what}");
+        assert!(errors.lines().any(|error| error.starts_with(&expected)), "{expected:?} is not in:\n{errors}");
+    }
+    // Whoever starts a server hears it from that server.
+    let started = |program: &str, line: &[&str], expected: &str| {
+        let output = Command::new(program).args(line).stdin(Stdio::null()).output().expect(program);
+        let told = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && told.contains(expected), "{line:?}: {told}");
+    };
+    let (scheduler, cluster) = (env!("CARGO_BIN_EXE_scaler_scheduler"), env!("CARGO_BIN_EXE_scaler_cluster"));
+    let derived = ["tcp://127.0.0.1:7000", "-ma", "tcp://127.0.0.1:7001"];
+    started(
+        scheduler,
+        &derived,
+        "--monitor-address: tcp://127.0.0.1:7001 is taken by object_storage_address (derived)",
+    );
+    let same = ["tcp://127.0.0.1:7000", "-osa", "tcp://127.0.0.1:7000"];
+    started(cluster, &same, "--object-storage-address: tcp://127.0.0.1:7000 is taken by scheduler_address");
+    started(env!("CARGO_BIN_EXE_scaler"), &["up", "-c", name], ":3: [scheduler] object_storage_address");
+    // One port of different machines, and any free port, are no mistakes.
+    for (storage, monitor) in [("tcp://farm:7000", "tcp://127.0.0.1:7002"), ("tcp://127.0.0.1:0", "tcp://127.0.0.1:0")]
+    {
+        let line = words(&["tcp://127.0.0.1:7000", "-osa", storage, "-ma", monitor]);
+        read("scheduler", &line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+    }
+}
+
+#[test]
 fn addresses_of_one_file_that_do_not_meet_are_a_warning() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("deploy.toml");
@@ -527,12 +627,32 @@ fn completions_load_in_a_shell() {
         let offered = if program == "scaler" { "--help" } else { "--heartbeat-interval-seconds" };
         assert!(said.contains(offered), "{said}");
     }
+    // What bash offers after some words.
+    let offers = |words: &[&str]| -> Vec<String> {
+        let (program, last) = (words[0], words.len() - 1);
+        let typed = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+        let ask = format!(
+            ". '{}'; COMP_WORDS=({typed}) COMP_CWORD={last}; _{program} {program} '{}' '{}'; echo \"${{COMPREPLY[*]}}\"",
+            folder.path().join(program).display(),
+            words[last],
+            words[last - 1],
+        );
+        let output = Command::new("bash").args(["--norc", "-c", &ask]).output().expect("bash");
+        text(&output.stdout).split_whitespace().map(str::to_owned).collect()
+    };
+    assert_eq!(offers(&["scaler", "sub"]), ["submit"]);
+    assert_eq!(offers(&["scaler", "submit", "--conn"]), ["--connect-timeout-seconds"]);
+    assert_eq!(offers(&["scaler", "cluster", "-tt"]), ["-tts"]);
+    assert_eq!(offers(&["scaler_cluster", "-pw"]), ["-pwc"]);
+    assert_eq!(offers(&["scaler_cluster", "--per-worker-c"]), ["--per-worker-capabilities"]);
     let whole = text(&scaler(&["completions", "bash"]).stdout);
     assert!(whole.contains("--per-worker-capabilities"), "a role is completed with its own options");
     for shell in ["zsh", "fish", "elvish", "powershell"] {
         let script = text(&scaler(&["completions", shell, "scaler_scheduler"]).stdout);
         assert!(script.contains("object-storage-address"), "{shell}: {script}");
     }
+    let fish = text(&scaler(&["completions", "fish", "scaler_cluster"]).stdout);
+    assert!(fish.contains("complete -c scaler_cluster -o ds -o dts -l death-timeout-seconds"), "{fish}");
     let refused = scaler(&["completions", "bash", "scaler_banana"]);
     assert!(refused.status.code() == Some(2) && text(&refused.stderr).contains("scaler_cluster"));
 }

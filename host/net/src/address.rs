@@ -28,7 +28,7 @@ pub enum Address {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// No `://`.
-    #[error("address `{text}` has no scheme; write `tcp://{text}` or `ipc:///path/to/socket`")]
+    #[error("address `{text}` has no scheme; write, for instance, `{}`", with_scheme(.text))]
     NoScheme {
         /// The whole text.
         text: String,
@@ -99,6 +99,20 @@ pub enum AddressError {
         /// What was to be added.
         offset: u16,
     },
+}
+
+/// What was probably meant by a text without a scheme; always an address that can be used.
+fn with_scheme(text: &str) -> String {
+    const HOST: &str = "127.0.0.1";
+    let port = |text: &str| text.parse::<u16>().is_ok() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let text = text.trim_start_matches(':').trim_start_matches("//");
+    let guess = match text {
+        _ if port(text) => format!("tcp://{HOST}:{text}"),
+        _ if text.starts_with(['/', '.']) => format!("ipc://{text}"),
+        _ if text.contains(':') => format!("tcp://{text}"),
+        _ => format!("tcp://{text}:8516"),
+    };
+    if guess.parse::<Address>().is_ok() { guess } else { format!("tcp://{HOST}:8516") }
 }
 
 impl Address {
@@ -264,6 +278,15 @@ mod tests {
     #[test]
     fn errors_name_what_is_missing() {
         assert!(error("127.0.0.1:8516").contains("tcp://127.0.0.1:8516"));
+        for (text, meant) in [
+            ("5", "`tcp://127.0.0.1:5`"),
+            (":8516", "`tcp://127.0.0.1:8516`"),
+            ("farm", "`tcp://farm:8516`"),
+            ("/tmp/scaler.sock", "`ipc:///tmp/scaler.sock`"),
+            ("a b", "`tcp://127.0.0.1:8516`"),
+        ] {
+            assert!(error(text).ends_with(&format!("write, for instance, {meant}")), "{}", error(text));
+        }
         assert!(error("tcp://127.0.0.1").contains("no port"));
         assert!(error("tcp://127.0.0.1:").contains("no port"));
         assert!(error("tcp://:8516").contains("no host"));

@@ -22,6 +22,8 @@ pub struct Coded {
     pub code: u8,
     /// What happened, and what to do.
     pub message: String,
+    /// The word for it where failures are told as JSON, if the code does not say enough.
+    pub kind: Option<&'static str>,
 }
 
 impl fmt::Display for Coded {
@@ -34,7 +36,12 @@ impl std::error::Error for Coded {}
 
 /// An error with its own exit code.
 pub fn coded(code: u8, message: impl Into<String>) -> anyhow::Error {
-    anyhow::Error::new(Coded { code, message: message.into() })
+    anyhow::Error::new(Coded { code, message: message.into(), kind: None })
+}
+
+/// An error with its own exit code, and a word of its own for it.
+pub fn named(code: u8, kind: &'static str, message: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::new(Coded { code, message: message.into(), kind: Some(kind) })
 }
 
 /// The code that an error asks for.

@@ -1,12 +1,16 @@
 //! One call in one processor, without a cluster: what `scaler run` does.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use scaler_module::{Module, Signature};
 use scaler_proto::{
     call::Call,
     ids::{ClientId, TaskId},
-    message::{Outcome, TaskStats},
+    message::{ModuleInfo, Outcome, TaskStats},
 };
 
 use super::{
@@ -37,9 +41,23 @@ pub struct LocalOutcome {
 /// # Errors
 /// With code 2 when the call never became a task: no such module or function, or arguments that do not fit.
 pub fn run_locally(settings: &ClusterSettings, call: &Call) -> anyhow::Result<LocalOutcome> {
-    let modules = super::catalogue::read_all(&settings.module_path);
-    let (info, signature, bound) =
-        bind(call, modules.iter().map(|(info, _)| info)).map_err(|reason| exit::coded(exit::USAGE, reason))?;
+    // That there is no folder is told below, if it matters.
+    let has_folder = settings.module_path.is_dir();
+    let modules = if has_folder { super::catalogue::read_all(&settings.module_path) } else { Vec::new() };
+    let is_known = |info: &ModuleInfo| {
+        call.module.strip_prefix(&info.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let is_there = modules.iter().any(|(info, _)| is_known(info));
+    let (info, signature, bound) = bind(call, modules.iter().map(|(info, _)| info)).map_err(|reason| {
+        let looked = if is_there { String::new() } else { where_looked(&settings.module_path, modules.is_empty()) };
+        let is_bound = reason.starts_with(&format!("{}:{}: ", call.module, call.function));
+        let kind = match is_there {
+            false => "unknown_module",
+            true if is_bound => "type_mismatch",
+            true => "unknown_function",
+        };
+        exit::named(exit::USAGE, kind, format!("{reason}{looked}"))
+    })?;
     let file = modules.iter().find(|(other, _)| other.path == info.path).map(|(_, file)| file);
     let bytes = fs::read(file.unwrap_or(&PathBuf::new()))?;
     let module = Module::read(&bytes).map_err(|error| exit::coded(exit::USAGE, error.to_string()))?;
@@ -48,6 +66,18 @@ pub fn run_locally(settings: &ClusterSettings, call: &Call) -> anyhow::Result<Lo
     workshop.clean();
     let (outcome, stats) = outcome?;
     Ok(LocalOutcome { signature, outcome, stats })
+}
+
+/// Where modules were looked for, and how to have them found elsewhere.
+fn where_looked(folder: &Path, is_empty: bool) -> String {
+    let shown = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let shown = shown.display();
+    let what = match is_empty {
+        true if !folder.is_dir() => format!("there is no folder {shown}"),
+        true => format!("there is no module in {shown}"),
+        false => format!("the modules are those in {shown}"),
+    };
+    format!("\nhelp: {what}; --module-path names another one (`scaler build` puts components into GUEST/modules)")
 }
 
 fn run(

@@ -52,15 +52,13 @@ fn setup_of(settings: &ClusterSettings) -> Setup {
 }
 
 fn config_of(settings: &ClusterSettings) -> anyhow::Result<AgentConfig> {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let host = host.split('.').next().unwrap_or("host").to_owned();
-    let names = settings.worker_names.as_slice();
-    let worker = |index: u32| WorkerInfo {
-        name: names.get(index as usize).cloned().unwrap_or_else(|| format!("{host}-{}", index + 1)),
+    let host = ClusterSettings::host();
+    let worker = |name: String| WorkerInfo {
+        name,
         capabilities: settings.per_worker_capabilities.clone(),
         queue_size: settings.per_worker_task_queue_size,
     };
-    let workers = (0..settings.num_of_workers).map(worker).collect();
+    let workers = settings.names().into_iter().map(worker).collect();
     let mut random = [0; 8];
     std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut random)?;
     let mut config = AgentConfig::new(AgentId(u64::from_le_bytes(random)), host, workers);

@@ -591,6 +591,10 @@ impl Shell {
             Note::Disconnected => tracing::warn!("the connection to {} is lost", self.scheduler_address),
             Note::Refused { reason } => tracing::warn!("the scheduler refused: {reason}"),
             Note::Reset { reason } => tracing::warn!("connecting again: {reason}"),
+            Note::SchedulerEnded { reason } => {
+                let reason = if reason.is_empty() { reason } else { format!(" ({reason})") };
+                tracing::info!("the scheduler at {} has ended{reason}", self.scheduler_address);
+            }
             Note::Forgotten { tasks } => {
                 tracing::warn!(
                     "the scheduler was restarted and does not know the {tasks} tasks at hand; they are dropped"

@@ -59,6 +59,13 @@ pub struct BenchArgs {
     json: bool,
 }
 
+impl BenchArgs {
+    /// Whether figures, and failures, are told as JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+}
+
 /// Runs the benchmark and prints its report.
 pub fn bench(arguments: &BenchArgs) -> Result<ExitCode> {
     let folder = tempfile::tempdir().context("cannot make a folder for the servers")?;

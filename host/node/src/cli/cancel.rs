@@ -28,7 +28,7 @@ pub(super) struct CancelArgs {
     tasks: Vec<TaskId>,
     /// One JSON object a task
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 pub(super) fn cancel(arguments: &CancelArgs) -> Result<ExitCode> {

@@ -30,13 +30,21 @@ struct CheckArgs {
     file: PathBuf,
     /// As one JSON object
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
+}
+
+impl ConfigArgs {
+    pub(super) fn is_json(&self) -> bool {
+        let ConfigCommand::Check(CheckArgs { json, .. }) = &self.command;
+        *json
+    }
 }
 
 pub(super) fn config(arguments: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let ConfigCommand::Check(CheckArgs { file, json }) = &arguments.command;
     let report = match config::check(file) {
         Ok(report) => report,
+        Err(error) if *json => return Err(exit::coded(exit::USAGE, error.to_string())),
         Err(error) => return Ok(roles::refuse(&error)),
     };
     let text = if *json { report.to_json().to_string() + "\n" } else { report.picture() };

@@ -1,6 +1,7 @@
 //! `scaler completions`: a script that completes commands and flags in a shell, from the declarations themselves.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write as _},
     process::ExitCode,
 };
@@ -26,8 +27,51 @@ pub(super) fn completions(arguments: &CompletionsArgs) -> anyhow::Result<ExitCod
     let mut command = command(program)?;
     let mut script = Vec::new();
     generate(*shell, &mut command, program, &mut script);
-    output::written(io::stdout().lock().write_all(&script))?;
+    let script = with_short_flags(*shell, String::from_utf8_lossy(&script).into_owned(), &command);
+    output::written(io::stdout().lock().write_all(script.as_bytes()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Adds the original's short flags of more letters (`-pwc`), which clap does not know, where a shell has room for them.
+fn with_short_flags(shell: Shell, script: String, command: &Command) -> String {
+    let mut shorts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for arg in std::iter::once(command).chain(command.get_subcommands()).flat_map(Command::get_arguments) {
+        let spellings = config::short_spellings(arg);
+        if let Some(long) = arg.get_long().filter(|_| !spellings.is_empty()) {
+            shorts.insert(long.to_owned(), spellings);
+        }
+    }
+    let line = |line: &str| match shell {
+        Shell::Bash => bash_line(line, &shorts),
+        Shell::Fish => fish_line(line, &shorts),
+        // zsh takes a flag of one hyphen for several flags of one letter; the others have no place for them either.
+        _ => line.to_owned(),
+    };
+    script.lines().map(|text| line(text) + "\n").collect()
+}
+
+/// The list of a command's options, and the choice of what follows one of them.
+fn bash_line(line: &str, shorts: &BTreeMap<String, Vec<String>>) -> String {
+    let of = |word: &str| word.strip_prefix("--").and_then(|long| shorts.get(long));
+    if let Some(options) = line.trim_start().strip_prefix("opts=\"").and_then(|rest| rest.strip_suffix('"')) {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let words = options.split(' ').flat_map(|word| {
+            of(word).into_iter().flatten().map(String::as_str).chain(std::iter::once(word)).collect::<Vec<_>>()
+        });
+        return format!("{indent}opts=\"{}\"", words.collect::<Vec<_>>().join(" "));
+    }
+    match line.strip_suffix(')').and_then(|case| of(case.trim_start())) {
+        Some(spellings) => format!("{}|{})", line.trim_end_matches(')'), spellings.join("|")),
+        None => line.to_owned(),
+    }
+}
+
+/// What fish calls an old option has one hyphen and any number of letters.
+fn fish_line(line: &str, shorts: &BTreeMap<String, Vec<String>>) -> String {
+    let long = line.split(" -l ").nth(1).and_then(|rest| rest.split(' ').next());
+    let Some((long, spellings)) = long.and_then(|long| shorts.get_key_value(long)) else { return line.to_owned() };
+    let old: Vec<String> = spellings.iter().map(|short| format!("-o {}", short.trim_start_matches('-'))).collect();
+    line.replacen(&format!(" -l {long} "), &format!(" {} -l {long} ", old.join(" ")), 1)
 }
 
 /// The declarations of a program. `scaler` shows its roles with the options that they read from the settings.

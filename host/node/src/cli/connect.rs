@@ -51,7 +51,8 @@ pub(super) struct CallOptions {
 
 impl Connection {
     pub(super) fn open(&self) -> anyhow::Result<Client> {
-        let builder = Client::builder().connect_timeout(self.connect_timeout_seconds);
+        // Profiling, because a failure says where the task ran.
+        let builder = Client::builder().profiling(true).connect_timeout(self.connect_timeout_seconds);
         builder.connect_blocking(&self.address).map_err(|error| self.explained(error))
     }
 
@@ -87,13 +88,22 @@ impl Connection {
             Error::Unreachable { .. } if self.is_object_storage() => exit::coded(
                 exit::UNREACHABLE,
                 format!(
-                    "{} is an object storage, not a scheduler; `scaler_object_storage_server` keeps large values there. \
-                     Give the address of the scheduler, which by default is one port below",
-                    self.address
+                    "no scheduler answers at {0}, but an object storage, which keeps large values; give the scheduler's \
+                     address, {1}",
+                    self.address,
+                    self.one_below()
                 ),
             ),
             _ => error.into(),
         }
+    }
+
+    /// Where the scheduler of an object storage is, if it started it itself.
+    fn one_below(&self) -> String {
+        let address = self.parsed().ok();
+        let below =
+            address.as_ref().and_then(|it| Some(it.with_port(it.port()?.checked_sub(1).filter(|port| *port > 0)?)));
+        below.map_or_else(|| "from its ready line".to_owned(), |below| format!("usually {below} (port - 1)"))
     }
 
     fn is_object_storage(&self) -> bool {

@@ -17,7 +17,7 @@ use crate::{
 pub(super) struct DoctorArgs {
     /// As one JSON object
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 pub(super) fn doctor(arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {

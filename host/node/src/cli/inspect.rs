@@ -16,12 +16,12 @@ use crate::exit;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct InspectArgs {
-    /// A component
+    /// A component, as `scaler build` makes it
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// As one JSON object
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 pub(super) fn inspect(arguments: &InspectArgs) -> anyhow::Result<ExitCode> {

@@ -3,14 +3,10 @@
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use anyhow::bail;
-use scaler_client::Value;
-use scaler_proto::{
-    call::Call,
-    message::{Failure, Outcome},
-    payload::Payload,
-};
+use scaler_proto::{call::Call, message::Outcome, payload::Payload};
 
 use super::{
+    failure::LocalFailure,
     output::{self, Output},
     roles,
     submit::call,
@@ -35,16 +31,21 @@ pub(super) struct RunArgs {
     /// Form of the result on stdout
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Output::Json)]
     output: Output,
+    /// Say what goes wrong as one JSON object on the last line of stderr, and what the guest logs as JSON lines
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 pub(super) fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     let settings = match config::load::<ClusterSettings>(cluster_arguments(arguments)) {
         Ok(loaded) => loaded.settings,
+        Err(error) if arguments.json => return Err(exit::coded(exit::USAGE, error.to_string())),
         Err(error) => return Ok(roles::refuse(&error)),
     };
     // stdout belongs to the result; what the guest logs is for people.
     let paths = vec![PathBuf::from("/dev/stderr")];
-    logging::init("run", &LoggingSettings::new(LoggingLevel::Info, paths));
+    let settings_of_log = LoggingSettings { json: arguments.json, ..LoggingSettings::new(LoggingLevel::Info, paths) };
+    logging::init("run", &settings_of_log);
     let ended = agent::run_locally(&settings, &arguments.call)?;
     let target = format!("{}:{}", arguments.call.module, arguments.call.function);
     output::check_form(arguments.output, &target, &ended.signature)?;
@@ -58,7 +59,7 @@ pub(super) fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
         Outcome::Failed(failure) => {
             let value = failure.value.as_ref().map(inline).transpose()?;
             let value = value.and_then(|bytes| ended.signature.decode_error(bytes).ok());
-            Err(exit::coded(exit::FAILED, describe(&target, &failure, value.as_ref())))
+            Err(LocalFailure { target, value, stats: ended.stats, failure }.into())
         }
     }
 }
@@ -80,15 +81,4 @@ fn inline(payload: &Payload) -> anyhow::Result<&[u8]> {
         Payload::Inline(bytes) => Ok(bytes),
         Payload::Frame(_) | Payload::Stored { .. } => bail!("the result is not here; this is a bug of `scaler run`"),
     }
-}
-
-fn describe(target: &str, failure: &Failure, value: Option<&Value>) -> String {
-    let mut text = format!("{target}: {} ({:?})", failure.message, failure.kind);
-    if let Some(value) = value {
-        text.push_str(&format!("\n  value: {}", value.to_json()));
-    }
-    for line in failure.trace.iter().flat_map(|trace| trace.lines()) {
-        text.push_str(&format!("\n  {line}"));
-    }
-    text
 }

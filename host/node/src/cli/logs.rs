@@ -22,12 +22,12 @@ use crate::{signals::Signals, watch::Watcher};
 pub(super) struct LogsArgs {
     #[command(flatten)]
     connection: Connection,
-    /// Go on with what is written from now on, until interrupted
+    /// Go on with what is written from now on, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
     /// One JSON object a line
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Only what this task writes
     #[arg(long, value_name = "TASK")]
     task: Option<TaskId>,

@@ -16,10 +16,14 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use scaler_client::{BoundArguments, Error, Function, MapOptions, PipeItem, PipeReceiver, PipeSender, Value};
+use scaler_client::{
+    BoundArguments, Error, Function, MapOptions, PipeItem, PipeReceiver, PipeSender, Value, blocking::Client,
+};
 
 use super::{
     connect::{CallOptions, Connection},
+    failure::AtElement,
+    interrupt::Interrupt,
     output,
 };
 use crate::exit;
@@ -45,6 +49,9 @@ pub(super) struct MapArgs {
     each_line: Option<PathBuf>,
     #[command(flatten)]
     options: CallOptions,
+    /// Say what goes wrong as one JSON object on the last line of stderr: {"error": {"type": .., "index": .., ..}}
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Why the input ended before its end: `None` when somebody else has the reason.
@@ -53,25 +60,31 @@ type Stopped = Option<anyhow::Error>;
 pub(super) fn map(arguments: &MapArgs) -> anyhow::Result<ExitCode> {
     let input = Input::open(arguments)?;
     let client = arguments.connection.open()?;
-    let function = arguments.options.function(&client, &arguments.function)?;
+    let interrupt = Interrupt::watch(&client)?;
+    let outcome = run(arguments, input, &client, &interrupt);
+    client.disconnect();
+    interrupt.unless_interrupted(outcome, "interrupted; what has no result here is canceled")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(arguments: &MapArgs, input: Input, client: &Client, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let function = arguments.options.function(client, &arguments.function)?;
     let places = input.places();
     let (sender, mut receiver) = client.pipe(MapOptions::new().submit(arguments.options.submit()));
-    let bar = progress(input.length());
+    // Whoever parses stderr wants no bar in it.
+    let bar = if arguments.json { ProgressBar::hidden() } else { progress(input.length()) };
     let reader = thread::Builder::new().name("input".to_owned()).spawn(move || feed(input, &function, sender))?;
     let outcome = print_results(&mut receiver, &places, &bar);
     bar.finish_and_clear();
     // Ends the rest of the work where there is any. The reader may sit in a read of stdin for ever: do not wait for it
     // unless the output is complete.
     drop(receiver);
-    let outcome = match outcome {
-        Ok(()) => reader
-            .join()
-            .unwrap_or_else(|_| Some(anyhow::anyhow!("the reader of the input failed")))
-            .map_or(Ok(()), Err),
-        Err(error) => Err(error),
-    };
-    client.disconnect();
-    outcome.map(|()| ExitCode::SUCCESS)
+    outcome?;
+    if interrupt.is_received() {
+        anyhow::bail!("the output is not complete");
+    }
+    let stopped = reader.join().unwrap_or_else(|_| Some(anyhow::anyhow!("the reader of the input failed")));
+    stopped.map_or(Ok(()), Err)
 }
 
 /// Prints until the end or the first failure.
@@ -100,7 +113,7 @@ fn print_batch(items: &mut Vec<PipeItem>, places: &Places, stdout: &mut impl Wri
             Ok(value) => output::written(writeln!(stdout, "{}", value.to_json()))?,
             Err(error) => {
                 output::written(stdout.flush())?;
-                return Err(anyhow::Error::new(error).context(places.of(index)));
+                return Err(anyhow::Error::new(error).context(AtElement { index, place: places.of(index) }));
             }
         }
     }
@@ -114,7 +127,7 @@ fn feed(mut input: Input, function: &Function, mut sender: PipeSender) -> Stoppe
         let bound = match input.next(function) {
             Ok(None) => return None,
             Ok(Some(bound)) => bound,
-            Err(error) => return Some(error.context(places.of(index))),
+            Err(error) => return Some(error.context(AtElement { index, place: places.of(index) })),
         };
         if sender.send_blocking(bound).is_err() {
             // The receiver has the reason.

@@ -8,7 +8,9 @@ mod check;
 mod completions;
 mod connect;
 mod doctor;
+mod failure;
 mod inspect;
+mod interrupt;
 mod local;
 mod logs;
 mod map;
@@ -38,9 +40,14 @@ struct Cli {
 const EXIT_CODES: &str = "\
 A call is written module.path:function(arguments), with Python's or JSON's literals: \"init:configure('production', debug=false)\".
 
+Results go to stdout and nothing else does. With --json a failure is one JSON object on the last line of stderr: \
+{\"error\": {\"type\": \"guest_error\", \"message\": .., \"exit_code\": 1, \"task\": .., \"worker\": .., \"value\": ..}}. \
+The README lists the types.
+
 Exit codes: 0 success; 1 the task failed, or the server refused; 2 wrong usage or configuration, or the call never \
-became a task; 3 no scheduler within --connect-timeout-seconds. Servers: 0 stopped, 2 configuration, 4 preload failed, \
-5 death timeout, 1 anything else.";
+became a task; 3 no scheduler within --connect-timeout-seconds; 130 interrupted by Ctrl-C, with the work canceled. \
+Servers: 0 stopped, 2 configuration, 4 preload failed, 5 death timeout, 1 anything else. Ctrl-C is how `up`, `watch` \
+and `logs --follow` end, with 0.";
 
 #[derive(Subcommand)]
 enum Commands {
@@ -66,7 +73,7 @@ enum Commands {
     Cancel(cancel::CancelArgs),
     /// End a scheduler and its clusters
     Shutdown(status::ShutdownArgs),
-    /// Run object storage, scheduler and cluster together in the foreground
+    /// Run object storage, scheduler, cluster and page together in the foreground, as far as a file has them
     Up(up::UpArgs),
     /// Check a deployment file
     Config(check::ConfigArgs),
@@ -95,12 +102,43 @@ enum Commands {
     Top(RoleArgs),
 }
 
+impl Commands {
+    /// Whether a failure is told as JSON.
+    fn is_json(&self) -> bool {
+        match self {
+            Self::New(arguments) => arguments.json,
+            Self::Build(arguments) => arguments.json,
+            Self::Watch(arguments) => arguments.json,
+            Self::Inspect(arguments) => arguments.json,
+            Self::Run(arguments) => arguments.json,
+            Self::Submit(arguments) => arguments.json,
+            Self::Map(arguments) => arguments.json,
+            Self::Status(arguments) => arguments.json,
+            Self::Logs(arguments) => arguments.json,
+            Self::Cancel(arguments) => arguments.json,
+            Self::Shutdown(arguments) => arguments.json,
+            Self::Up(arguments) => arguments.json,
+            Self::Config(arguments) => arguments.is_json(),
+            Self::Doctor(arguments) => arguments.json,
+            Self::Bench(arguments) => arguments.is_json(),
+            // Nothing of these is there to be parsed, or they have options of their own.
+            Self::Completions(_)
+            | Self::Demo(_)
+            | Self::Scheduler(_)
+            | Self::Cluster(_)
+            | Self::ObjectStorageServer(_)
+            | Self::Ui(_)
+            | Self::Top(_) => false,
+        }
+    }
+}
+
 /// `scaler new`.
 #[derive(clap::Args)]
 struct NewCommand {
     #[command(flatten)]
     new: guest::NewArgs,
-    /// Say as one JSON object what was made
+    /// Say as one JSON object what was made, or what went wrong (on stderr)
     #[arg(long)]
     json: bool,
 }
@@ -113,8 +151,8 @@ struct BuildCommand {
     /// Build again whenever a file of the guest changes, until Ctrl-C
     #[arg(long)]
     watch: bool,
-    /// Say as one JSON object what was built
-    #[arg(long, conflicts_with = "watch")]
+    /// Say as one JSON object what was built (with --watch one a build), or what went wrong (on stderr)
+    #[arg(long)]
     json: bool,
 }
 
@@ -139,8 +177,14 @@ pub fn main() -> ExitCode {
     if first.is_some_and(|first| first == bench::SANDBOX_ROLE) {
         return bench::sandbox_main(arguments.into_iter().skip(2));
     }
+    let as_json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     match Cli::try_parse_from(arguments) {
         Ok(cli) => run(cli.command),
+        Err(error) if as_json && error.use_stderr() => {
+            // With stderr closed there is nobody to tell.
+            let _ = std::io::stderr().write_all(failure::usage(&error.render().to_string()).as_bytes());
+            ExitCode::from(exit::USAGE)
+        }
         Err(error) => {
             // With the output closed there is nobody to tell.
             let _ = error.print();
@@ -151,6 +195,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Commands) -> ExitCode {
     let role = |name: &str, arguments: RoleArgs| std::iter::once(OsString::from(name)).chain(arguments.arguments);
+    let as_json = command.is_json();
     let outcome = match command {
         Commands::Scheduler(arguments) => return roles::run_scheduler(role("scaler scheduler", arguments)),
         Commands::Cluster(arguments) => return roles::run_cluster(role("scaler cluster", arguments)),
@@ -177,7 +222,7 @@ fn run(command: Commands) -> ExitCode {
         Commands::Demo(arguments) => demo::demo(&arguments),
         Commands::Bench(arguments) => bench::bench(&arguments),
     };
-    outcome.unwrap_or_else(|error| output::explain(&error))
+    outcome.unwrap_or_else(|error| failure::explain(&error, as_json))
 }
 
 fn make(arguments: &NewCommand) -> anyhow::Result<ExitCode> {
@@ -194,7 +239,7 @@ fn make(arguments: &NewCommand) -> anyhow::Result<ExitCode> {
 
 fn build(arguments: &BuildCommand) -> anyhow::Result<ExitCode> {
     if arguments.watch {
-        return watch::build(&arguments.build);
+        return watch::build(&arguments.build, arguments.json);
     }
     let built = guest::build(&arguments.build, &mut std::io::stderr()).map_err(anyhow::Error::new)?;
     let mut stdout = std::io::stdout().lock();

@@ -1,12 +1,9 @@
 //! What commands print: results on stdout, everything for people on stderr; a reader that went away is no error.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::io::{self, Write as _};
 
 use clap::ValueEnum;
-use scaler_client::{Error, TaskError, Value};
+use scaler_client::Value;
 use scaler_module::{Signature, Type};
 
 use crate::exit;
@@ -69,79 +66,23 @@ fn byte(value: &Value) -> Option<u8> {
     if let Value::Int(number) = value { u8::try_from(*number).ok() } else { None }
 }
 
-/// Tells the user why a command failed, and gives its exit code.
-pub(super) fn explain(error: &anyhow::Error) -> ExitCode {
-    if error.is::<ReaderGone>() {
-        return ExitCode::SUCCESS;
-    }
-    let mut text = format!("error: {}\n", chain(error));
-    let mut code = exit::code_of(error);
-    if let Some(client) = error.chain().find_map(|cause| cause.downcast_ref::<Error>()) {
-        code = code_of(client);
-        if let Some(task) = client.task() {
-            text.push_str(&details(task));
-        }
-        if let Some(hint) = hint(client) {
-            text.push_str(&format!("help: {hint}\n"));
-        }
-    }
-    // With stderr closed there is nobody to tell.
-    let _ = io::stderr().write_all(text.as_bytes());
-    ExitCode::from(code)
-}
-
-/// The error and its causes, without those that the text before them already tells.
-fn chain(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
-        "" => cause,
-        _ if told.contains(&cause) => told,
-        _ => format!("{told}: {cause}"),
-    })
-}
-
-fn code_of(error: &Error) -> u8 {
-    match error {
-        Error::Unreachable { .. } => exit::UNREACHABLE,
-        error if error.never_became_a_task() => exit::USAGE,
-        _ => exit::FAILED,
-    }
-}
-
-/// Kind, place, value and trace of a task's failure.
-fn details(task: &TaskError) -> String {
-    let stats = &task.stats;
-    let mut text = format!("  task {}, {:?}, attempt {}, {} us\n", task.task, task.kind, stats.attempt, stats.run_us);
-    if let Some(value) = &task.value {
-        text.push_str(&format!("  value: {}\n", value.to_json()));
-    }
-    for line in task.trace.iter().flat_map(|trace| trace.lines()) {
-        text.push_str(&format!("  {line}\n"));
-    }
-    text
-}
-
-fn hint(error: &Error) -> Option<&'static str> {
-    match error {
-        Error::Unreachable { .. } => Some("is the scheduler running, and is this its scheduler_address?"),
-        Error::NoCluster { .. } => {
-            Some("start one with `scaler_cluster ADDRESS`; `scaler status ADDRESS` shows what is there")
-        }
-        _ => None,
+/// A duration for people.
+pub(super) fn microseconds(us: u64) -> String {
+    match us {
+        0..=9_999 => format!("{us} us"),
+        10_000..=999_999 => format!("{} ms", us / 1_000),
+        1_000_000..=99_999_999 => format!("{}.{:02} s", us / 1_000_000, us / 10_000 % 100),
+        _ => format!("{} s", us / 1_000_000),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use anyhow::{Context as _, anyhow};
-
     use super::*;
 
     #[test]
-    fn a_cause_is_told_once() {
-        let error = Err::<(), _>(anyhow!("no such file"))
-            .context("f: no such file")
-            .context("element 3")
-            .expect_err("an error");
-        assert_eq!(chain(&error), "element 3: f: no such file");
+    fn durations_are_told_in_the_unit_that_fits() {
+        let told = [0, 9_999, 10_000, 999_999, 1_000_000, 1_234_567, 99_999_999, 100_000_000].map(microseconds);
+        assert_eq!(told, ["0 us", "9999 us", "10 ms", "999 ms", "1.00 s", "1.23 s", "99.99 s", "100 s"]);
     }
 }

@@ -9,7 +9,10 @@ use std::{
 use scaler_client::View;
 use scaler_proto::view::FunctionView;
 
-use super::{connect::Connection, output};
+use super::{
+    connect::Connection,
+    output::{self, microseconds},
+};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct StatusArgs {
@@ -17,7 +20,7 @@ pub(super) struct StatusArgs {
     connection: Connection,
     /// As one JSON object
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     #[command(flatten)]
     shown: Shown,
 }
@@ -37,6 +40,9 @@ struct Shown {
 pub(super) struct ShutdownArgs {
     #[command(flatten)]
     connection: Connection,
+    /// Say as one JSON object what was shut down
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 pub(super) fn status(arguments: &StatusArgs) -> anyhow::Result<ExitCode> {
@@ -48,6 +54,10 @@ pub(super) fn status(arguments: &StatusArgs) -> anyhow::Result<ExitCode> {
 
 pub(super) fn shutdown(arguments: &ShutdownArgs) -> anyhow::Result<ExitCode> {
     arguments.connection.open()?.shutdown()?;
+    if arguments.json {
+        let line = serde_json::json!({ "shutdown": true, "scheduler_address": arguments.connection.address });
+        output::written(writeln!(io::stdout().lock(), "{line}"))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -168,14 +178,6 @@ fn functions(text: &mut String, functions: &[FunctionView]) {
     });
     let head = ["function", "unfinished", "finished", "failed", "canceled", "mean", "p99", "start", "peak memory"];
     table(text, head, rows);
-}
-
-fn microseconds(us: u64) -> String {
-    match us {
-        0..=9_999 => format!("{us} us"),
-        10_000..=9_999_999 => format!("{} ms", us / 1_000),
-        _ => format!("{} s", us / 1_000_000),
-    }
 }
 
 fn table<const N: usize>(text: &mut String, head: [&str; N], rows: impl Iterator<Item = [String; N]>) {

@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use scaler_client::Arguments;
+use scaler_client::{Arguments, Value, blocking::Client};
 use scaler_proto::call::Call;
 
 use super::{
     connect::{CallOptions, Connection},
+    interrupt::Interrupt,
     output::{self, Output},
 };
 
@@ -22,6 +23,9 @@ pub(super) struct SubmitArgs {
     /// Form of the result on stdout
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Output::Json)]
     output: Output,
+    /// Say what goes wrong as one JSON object on the last line of stderr: {"error": {"type": .., "message": .., ..}}
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// A call; the error begins on a line of its own, so that its caret points where it should.
@@ -36,13 +40,19 @@ pub(super) fn arguments(call: &Call) -> Arguments {
 }
 
 pub(super) fn submit(arguments_: &SubmitArgs) -> anyhow::Result<ExitCode> {
-    let SubmitArgs { connection, call, options, output } = arguments_;
-    let client = connection.open()?;
-    let target = format!("{}:{}", call.module, call.function);
-    let function = options.function(&client, &target)?;
-    output::check_form(*output, &target, &function.signature())?;
-    let value = client.submit_with(&function, arguments(call), &options.submit())?.value();
+    let client = arguments_.connection.open()?;
+    let interrupt = Interrupt::watch(&client)?;
+    let value = result(&client, arguments_);
     client.disconnect();
-    output::print(*output, &value?)?;
+    let value = interrupt.unless_interrupted(value, "interrupted; the task is canceled")?;
+    output::print(arguments_.output, &value)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn result(client: &Client, arguments_: &SubmitArgs) -> anyhow::Result<Value> {
+    let SubmitArgs { call, options, output, .. } = arguments_;
+    let target = format!("{}:{}", call.module, call.function);
+    let function = options.function(client, &target)?;
+    output::check_form(*output, &target, &function.signature())?;
+    Ok(client.submit_with(&function, arguments(call), &options.submit())?.value()?)
 }

@@ -21,9 +21,11 @@ use rustix::{
 };
 use serde_json::{Value, json};
 
-use super::{output, roles};
+use super::{failure, roles};
 use crate::{
-    config::{self, ClusterSettings, ObjectStorageSettings, SchedulerSettings, Section, WebUiSettings},
+    config::{
+        self, ClusterSettings, ConfigError, Mistake, ObjectStorageSettings, SchedulerSettings, Section, WebUiSettings,
+    },
     exit, ready,
     signals::Signals,
 };
@@ -41,6 +43,9 @@ pub(super) struct UpArgs {
     /// cluster with all but one CPU, modules from ./modules]
     #[arg(long, short = 'c', value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Log lines as JSON objects too, one a line, with the server that wrote them
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Something happened to a child or to us.
@@ -65,6 +70,7 @@ struct Stack {
     sender: Sender<Event>,
     events: Receiver<Event>,
     signals: u32,
+    json: bool,
 }
 
 /// Why the stack stops.
@@ -91,7 +97,8 @@ pub(super) fn up(arguments: &UpArgs) -> anyhow::Result<ExitCode> {
     let signals = Signals::install()?;
     let (sender, events) = mpsc::channel();
     watch_signals(signals, sender.clone())?;
-    let mut stack = Stack { program: std::env::current_exe()?, file, servers: Vec::new(), sender, events, signals: 0 };
+    let (program, json) = (std::env::current_exe()?, arguments.json);
+    let mut stack = Stack { program, file, servers: Vec::new(), sender, events, signals: 0, json };
     let started = stack.start(&sections);
     let end = match started {
         Ok(None) => stack.serve(),
@@ -121,7 +128,8 @@ pub(super) fn up(arguments: &UpArgs) -> anyhow::Result<ExitCode> {
 /// The sections that the file has, after all of them were checked.
 fn sections(file: &Path) -> Result<Vec<&'static str>, ExitCode> {
     let text = fs::read_to_string(file).map_err(|error| {
-        output::explain(&exit::coded(exit::USAGE, format!("cannot read `{}`: {error}; check --config", file.display())))
+        let error = format!("cannot read `{}`: {error}; check --config", file.display());
+        failure::explain(&exit::coded(exit::USAGE, error), false)
     })?;
     // A file that is no TOML is reported by the first check below.
     let table = text.parse::<toml::Table>().unwrap_or_default();
@@ -139,7 +147,14 @@ fn sections(file: &Path) -> Result<Vec<&'static str>, ExitCode> {
             bad = check(file).err().or(bad);
         }
     }
-    bad.map_or(Ok(sections), Err)
+    if let Some(code) = bad {
+        return Err(code);
+    }
+    // What is wrong between sections, such as two servers at one port.
+    let report = config::check(file).map_err(|error| roles::refuse(&error))?;
+    let of_ours = |mistake: &Mistake| mistake.section().is_some_and(|section| sections.contains(&section));
+    let mistakes: Vec<Mistake> = report.mistakes.into_iter().filter(of_ours).collect();
+    if mistakes.is_empty() { Ok(sections) } else { Err(roles::refuse(&ConfigError::Mistakes(mistakes))) }
 }
 
 fn check<T: Section>(file: &Path) -> Result<(), ExitCode> {
@@ -294,8 +309,15 @@ impl Stack {
             server.ready = Some(value);
             return;
         }
+        // What a server with `logging_json` writes is an object already.
+        let line = || serde_json::from_str(text).ok().filter(Value::is_object).unwrap_or_else(|| json!(text));
+        let text = if self.json {
+            json!({"server": label, "line": line()}).to_string()
+        } else {
+            format!("{label:<9} | {text}")
+        };
         // Nobody may be reading; the stack goes on.
-        let _ = writeln!(io::stdout(), "{label:<9} | {text}");
+        let _ = writeln!(io::stdout(), "{text}");
     }
 
     /// Stops what still runs, last started first; a second signal kills.

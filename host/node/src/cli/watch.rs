@@ -44,6 +44,9 @@ pub(super) struct WatchArgs {
     /// Form of the result on stdout
     #[arg(long, value_name = "FORM", value_enum, default_value_t = output::Output::Json)]
     output: output::Output,
+    /// Say what goes wrong as one JSON object a line on stderr
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// `scaler watch`.
@@ -69,15 +72,22 @@ pub(super) fn watch(arguments: &WatchArgs) -> anyhow::Result<ExitCode> {
     }
     let form = clap::ValueEnum::to_possible_value(&arguments.output).context("a form without a name")?;
     run.arg("--output").arg(form.get_name());
+    if arguments.json {
+        build.arg("--json");
+        run.arg("--json");
+    }
     Watch::new(path)?.go(&mut [build, run])
 }
 
 /// `scaler build --watch`.
-pub(super) fn build(arguments: &guest::BuildArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn build(arguments: &guest::BuildArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     let mut build = this_program()?;
     build.arg("build").arg(&arguments.path);
     if let Some(output) = &arguments.output {
         build.arg("--output").arg(output);
+    }
+    if as_json {
+        build.arg("--json");
     }
     Watch::new(&arguments.path)?.go(&mut [build])
 }

@@ -14,7 +14,7 @@ use super::{nearest::nearest, values::boolean};
 const SCHEMES: [&str; 3] = ["tcp://", "ipc://", "inproc://"];
 
 /// The short flags of more than one letter that an option has.
-pub(super) fn short_spellings(arg: &Arg) -> Vec<String> {
+pub(crate) fn short_spellings(arg: &Arg) -> Vec<String> {
     aliases(arg).filter(|alias| is_short(alias)).map(|alias| format!("-{alias}")).collect()
 }
 

@@ -9,8 +9,11 @@ use super::{
     effective::Effective,
     file::{File, KNOWN_SECTIONS},
     mistake::{self, ConfigError, Mistake, Place},
-    sections,
+    ports, sections,
 };
+
+/// Origins of longer values stand farther right than those of the others.
+const VALUE_CHARS_MAX: usize = 60;
 
 /// What a file says.
 #[derive(Debug)]
@@ -52,6 +55,8 @@ pub fn check(path: &Path) -> Result<Report, ConfigError> {
         }
         let checked = (section.check)(&file, &document);
         mistakes.extend(checked.mistakes);
+        let warning = |line| format!("{}: [{}] {line}", path.display(), section.name);
+        document.warnings.extend(checked.warnings.into_iter().map(warning));
         sections.push(SectionReport {
             name: section.name,
             program: section.program,
@@ -72,6 +77,8 @@ pub fn check(path: &Path) -> Result<Report, ConfigError> {
         warnings.push(format!("{}: there is no section of ours; they are {names}", path.display()));
     }
     warnings.extend(contradictions(&sections));
+    mistakes.extend(ports::taken_twice(&sections));
+    tell_storage(&mut sections);
     Ok(Report { path: path.to_owned(), sections, mistakes: mistake::sorted(mistakes), warnings })
 }
 
@@ -84,32 +91,60 @@ fn contradictions(sections: &[SectionReport]) -> Vec<String> {
         Some((address, effective.place.clone()))
     };
     let scheduler = find("scheduler", "scheduler_address");
-    let derived = scheduler.as_ref().and_then(|(address, _)| Some((address.with_port_offset(2).ok()?, Place::Default)));
-    let monitor = find("scheduler", "monitor_address").or(derived);
+    let monitor = find("scheduler", "monitor_address");
+    let own_storage = sections.iter().find(|known| known.name == "scheduler").is_some_and(|section| {
+        section.effective.iter().any(|known| known.key == "object_storage_address" && known.derived.is_some())
+    });
     let storage = find("object_storage_server", "object_storage_address");
     let mut warnings = Vec::new();
     for (section, key, what, server) in [
         ("cluster", "scheduler_address", "the scheduler listens at", &scheduler),
         ("cluster", "object_storage_address", "the object storage server listens at", &storage),
-        ("scheduler", "object_storage_address", "the object storage server listens at", &storage),
+        (
+            "scheduler",
+            "object_storage_address",
+            "the object storage server listens at",
+            &storage.clone().filter(|_| !own_storage),
+        ),
         ("webui", "monitor_address", "the scheduler serves watchers at", &monitor),
         ("top", "monitor_address", "the scheduler serves watchers at", &monitor),
     ] {
         let (Some((client, place)), Some((server, _))) = (find(section, key), server) else { continue };
         // Port 0 is any port, and only the ready line tells which.
         let is_open = client.port() == Some(0) || server.port() == Some(0);
+        // Watchers are served at the scheduler's own address too.
+        let is_open =
+            is_open || key == "monitor_address" && scheduler.as_ref().is_some_and(|(address, _)| *address == client);
         if client != *server && !is_open {
             warnings.push(format!("{place}: [{section}] {key} is {client}, but {what} {server} in this file"));
         }
     }
-    if let (Some((address, place)), Some(_), None) = (&storage, &scheduler, find("scheduler", "object_storage_address"))
-    {
+    if let (Some((address, place)), Some(_), true) = (&storage, &scheduler, own_storage) {
         warnings.push(format!(
             "{place}: the scheduler of this file starts a storage of its own; with object_storage_address = \
              \"{address}\" in [scheduler] it uses this one"
         ));
     }
     warnings
+}
+
+/// A cluster asks its scheduler for the object storage; where the file has both, that is known.
+fn tell_storage(sections: &mut [SectionReport]) {
+    let value = |section: &str, key: &str| {
+        let section = sections.iter().find(|known| known.name == section)?;
+        section.effective.iter().find(|known| known.key == key).map(|known| known.value.clone())
+    };
+    let (Some(cluster), Some(scheduler)) =
+        (value("cluster", "scheduler_address"), value("scheduler", "scheduler_address"))
+    else {
+        return;
+    };
+    let Some(storage) = value("scheduler", "object_storage_address").filter(|_| cluster == scheduler) else { return };
+    let settings = sections.iter_mut().filter(|known| known.name == "cluster").flat_map(|known| &mut known.effective);
+    for setting in settings.filter(|setting| setting.key == "object_storage_address" && setting.derived.is_some()) {
+        setting.value = storage.clone();
+        setting.derived = Some("[scheduler] object_storage_address, which the scheduler tells".to_owned());
+    }
 }
 
 impl Report {
@@ -119,12 +154,10 @@ impl Report {
         let mut text = String::new();
         for section in &self.sections {
             text.push_str(&format!("[{}] of {}\n", section.name, section.program));
-            let width = |column: fn(&Effective) -> String| {
-                section.effective.iter().map(|setting| column(setting).chars().count()).max().unwrap_or(0)
-            };
-            let (keys, values) = (width(|setting| setting.key.clone()), width(Effective::text));
-            for setting in &section.effective {
-                let (key, value, origin) = (&setting.key, setting.text(), setting.origin());
+            let rows: Vec<[String; 3]> = section.effective.iter().flat_map(Effective::rows).collect();
+            let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+            let (keys, values) = (width(0), width(1).min(VALUE_CHARS_MAX));
+            for [key, value, origin] in &rows {
                 text.push_str(&format!("  {key:<keys$}  {value:<values$}  {origin}\n"));
             }
             for notice in &section.notices {

@@ -114,11 +114,18 @@ fn directories(value: &Spanned<DeValue<'_>>, complain: &mut Complaints) -> Vec<D
         let Some(directory) = directory(table, complain) else { continue };
         if directories.iter().any(|other| other.guest_path == directory.guest_path) {
             let message = format!("`{}` is given twice; give each folder its own", directory.guest_path);
-            complain.at(table.span().start, DIRECTORIES, "guest_path", message);
+            complain.at(entry_offset(table, "guest_path"), DIRECTORIES, "guest_path", message);
         }
         directories.push(directory);
     }
     directories
+}
+
+/// Where a key of a table stands; the table, if it has no such key.
+fn entry_offset(table: &Spanned<DeValue<'_>>, key: &str) -> usize {
+    let entries = table.get_ref().as_table();
+    let entry = entries.and_then(|entries| entries.iter().find(|(known, _)| known.get_ref() == key));
+    entry.map_or_else(|| table.span().start, |(key, _)| key.span().start)
 }
 
 fn directory(table: &Spanned<DeValue<'_>>, complain: &mut Complaints) -> Option<DirectoryGrant> {
@@ -223,7 +230,16 @@ fn folder_problem(path: &str) -> Option<String> {
 }
 
 fn name_problem(path: &str) -> Option<String> {
-    path.is_empty().then(|| "is empty; name the folder as guests see it, as in \"/data\"".to_owned())
+    if path.is_empty() {
+        return Some("is empty; name the folder as guests see it, as in \"/data\"".to_owned());
+    }
+    let parts = || path.split('/').filter(|part| !part.is_empty() && *part != ".");
+    if parts().any(|part| part == "..") {
+        return Some(format!("`{path}` leads out of itself; name the folder without `..`, as in \"/data\""));
+    }
+    // Guests have no working folder that a relative name could start from.
+    let absolute = parts().collect::<Vec<_>>().join("/");
+    (!path.starts_with('/')).then(|| format!("`{path}` is not absolute; write \"/{absolute}\""))
 }
 
 fn access_problem(word: &str) -> Option<String> {

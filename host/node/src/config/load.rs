@@ -11,7 +11,7 @@ use toml::{Spanned, de::DeValue};
 use super::{
     argv,
     complaints::Complaints,
-    effective::{self, Effective},
+    effective::{self, Derived, Effective},
     file::{Document, File},
     given::{self, Given, Givens},
     mistake::{ConfigError, Mistake, Place},
@@ -43,8 +43,18 @@ pub trait Section: Args {
         Vec::new()
     }
 
+    /// What is in effect for keys that nobody gave, where it is made from other settings or from the machine.
+    fn derived(&self) -> Vec<Derived> {
+        Vec::new()
+    }
+
     /// One line for every setting that is accepted and means something else here.
     fn notices(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// One line for every setting that is allowed and that somebody should think about.
+    fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
 
@@ -81,9 +91,9 @@ pub fn load<T: Section>(arguments: impl IntoIterator<Item = OsString>) -> Result
     match layered.settings {
         Some(settings) if document.mistakes.is_empty() => Ok(Loaded {
             notices: settings.notices(),
+            warnings: document.warnings.into_iter().chain(settings.warnings()).collect(),
             settings,
             effective: layered.effective,
-            warnings: document.warnings,
         }),
         _ => Err(ConfigError::sorted(document.mistakes)),
     }
@@ -154,14 +164,15 @@ pub(super) fn layer<T: Section>(
     };
     // A mistake in the file is told even where a flag makes it harmless.
     givens.extend(typed);
-    let mut effective = effective::list(command, &givens);
+    let mut effective = effective::list(command, &givens, &broken);
+    let is_complete = T::REQUIRED.iter().all(|(key, _)| givens.contains_key(*key));
     let is_readable = !document.mistakes.iter().any(|mistake| matches!(mistake, Mistake::Syntax { .. }));
     for (key, example) in T::REQUIRED {
         if givens.contains_key(*key) {
             continue;
         }
         // What is lacking may be what could not be read.
-        if is_readable && !broken.iter().any(|broken| broken == key) {
+        if is_readable && !broken.iter().any(|(broken, _)| broken == key) {
             let (section, key) = (T::NAME.to_owned(), (*key).to_owned());
             mistakes.push(Mistake::Missing { section, key, example: (*example).to_owned() });
         }
@@ -169,10 +180,18 @@ pub(super) fn layer<T: Section>(
         givens.insert((*key).to_owned(), Given { words: vec![example.into()], place: Place::Default });
     }
     let settings = settle::<T>(command, file, document, &givens, &mut mistakes);
+    if let Some(settings) = settings.as_ref().filter(|_| is_complete) {
+        effective::complete(&mut effective, settings.derived());
+    }
     for (key, value) in settings.iter().flat_map(Section::tables) {
-        let entry = document.section(T::NAME).iter().find(|entry| entry.key == key);
-        let place = entry.zip(file).map_or(Place::Default, |(entry, file)| file.place(entry.key_span.start));
-        effective.push(Effective { key: key.to_owned(), value, place });
+        let found = document.section(T::NAME).iter().find(|entry| entry.key == key).zip(file);
+        let place = found.map_or(Place::Default, |(entry, file)| file.place(entry.key_span.start));
+        let inner = found.and_then(|(entry, file)| Some((entry.value.get_ref().as_table()?, file)));
+        let inner = inner.into_iter().flat_map(|(table, file)| {
+            table.iter().map(|(key, _)| (key.get_ref().to_string(), file.place(key.span().start)))
+        });
+        let inner = inner.collect();
+        effective.push(Effective { key: key.to_owned(), value, place, derived: None, inner });
     }
     Layered { settings, effective, mistakes }
 }
@@ -181,7 +200,7 @@ fn from_file<T: Section>(
     command: &Command,
     file: &File,
     document: &Document<'_>,
-    broken: &mut Vec<String>,
+    broken: &mut Vec<(String, Place)>,
     mistakes: &mut Vec<Mistake>,
 ) -> Givens {
     let keys = keys::<T>(command);
@@ -211,7 +230,7 @@ fn from_file<T: Section>(
         match given::from_file(arg, &entry.value) {
             Ok(words) => drop(givens.insert(id.to_owned(), Given { words, place })),
             Err(fault) => {
-                broken.push(id.to_owned());
+                broken.push((id.to_owned(), place));
                 let place = file.place(fault.offset);
                 mistakes.push(Mistake::Value { place, section: section(), key, message: fault.message });
             }

@@ -12,16 +12,18 @@ mod grants;
 mod load;
 mod mistake;
 mod nearest;
+mod ports;
 mod sections;
 #[cfg(test)]
 mod tests;
 mod values;
 mod words;
 
+pub(crate) use argv::short_spellings;
 pub use check::{Report, SectionReport, check};
 pub use complaints::Complaints;
 pub use docs::markdown_tables;
-pub use effective::Effective;
+pub use effective::{Derived, Effective};
 pub use file::KNOWN_SECTIONS;
 pub use grants::GrantSettings;
 pub use load::{Loaded, Section, load};

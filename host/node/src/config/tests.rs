@@ -197,7 +197,7 @@ fn an_address_without_room_for_the_derived_ones_is_refused() {
 fn grants_are_read_from_the_file() {
     let file = File::new(
         "[cluster]\nscheduler_address='tcp://a:1'\n[cluster.grants]\nenvironment=['A=b']\nclock=false\n\
-         [[cluster.grants.directories]]\nhost_path='/'\nguest_path='data'\naccess='read-write'\n",
+         [[cluster.grants.directories]]\nhost_path='/'\nguest_path='/data'\naccess='read-write'\n",
     );
     let grants = cluster(&file.flag()).grants.resolve();
     assert_eq!(grants.environment, [("A".to_owned(), "b".to_owned())]);

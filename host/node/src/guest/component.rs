@@ -105,6 +105,12 @@ pub(super) fn componentise(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ComponentError
     Ok(Cow::Owned(component))
 }
 
+/// What the parser said, without the bytes that it lists.
+fn first_words(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    line.split(" - expected").next().unwrap_or_default().to_owned()
+}
+
 /// What matters about a module before it is encoded.
 struct Core {
     is_component: bool,
@@ -119,7 +125,7 @@ struct Core {
 
 impl Core {
     fn read(bytes: &[u8]) -> Result<Self, ComponentError> {
-        let not_wasm = |error: wasmparser::BinaryReaderError| ComponentError::NotWasm(error.message().to_owned());
+        let not_wasm = |error: wasmparser::BinaryReaderError| ComponentError::NotWasm(first_words(error.message()));
         let (mut is_component, mut has_world, mut uses_preview1) = (false, false, false);
         let (mut records, mut without_records, mut copied) = (Vec::new(), Vec::new(), 0);
         for payload in Parser::new(0).parse_all(bytes) {

@@ -48,7 +48,7 @@ pub struct BuildArgs {
     /// Folder of the guest crate (or its Cargo.toml), or a WebAssembly file that another tool made
     #[arg(value_name = "PATH", default_value = ".")]
     pub path: PathBuf,
-    /// Where the component goes; else modules/PACKAGE.wasm in the crate
+    /// Where the component goes [default: modules/PACKAGE.wasm in the crate; for a file, modules/ beside it]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
@@ -96,6 +96,14 @@ pub enum GuestError {
     /// There is nothing to build.
     #[error("{} is no guest: there is no Cargo.toml (`scaler new NAME` makes a project)", .0.display())]
     NoManifest(PathBuf),
+    /// The path leads nowhere.
+    #[error("there is no {}: name the folder of a guest, its Cargo.toml, or a WebAssembly file", .0.display())]
+    NoPath(PathBuf),
+    /// A module of another tool would be replaced by its component.
+    #[error(
+        "{} is a core module in the folder where its component would go: name another file with --output", .0.display()
+    )]
+    InPlace(PathBuf),
     /// Cargo is not installed.
     #[error("cannot start `{program}`: install Rust with cargo, which builds guests")]
     NoCargo {
@@ -170,6 +178,31 @@ pub enum GuestError {
 }
 
 impl GuestError {
+    /// Whether what was asked for makes no sense, as opposed to a build that fails.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::NoManifest(_)
+            | Self::NoPath(_)
+            | Self::InPlace(_)
+            | Self::NoPackage(_)
+            | Self::NotCdylib { .. }
+            | Self::Setting { .. }
+            | Self::Metadata { .. }
+            | Self::TooManyFiles(_)
+            | Self::Name(_)
+            | Self::NotEmpty(_)
+            | Self::Component { error: ComponentError::NotWasm(_), .. } => true,
+            Self::Output(_)
+            | Self::File { .. }
+            | Self::NoCargo { .. }
+            | Self::Compile { .. }
+            | Self::Toolchain(_)
+            | Self::Component { .. }
+            | Self::Unreadable { .. } => false,
+        }
+    }
+
     fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { action, path, source }
@@ -196,9 +229,15 @@ pub fn build_in(
 ) -> Result<Built, GuestError> {
     let started = Instant::now();
     let mut folder = None;
+    if !arguments.path.exists() {
+        return Err(GuestError::NoPath(arguments.path.clone()));
+    }
     let (core, default_output) = if arguments.path.is_file() && !is_manifest(&arguments.path) {
         let stem = arguments.path.file_name().unwrap_or_default();
-        (arguments.path.clone(), arguments.path.with_file_name("modules").join(stem))
+        // What lies in a folder `modules` already is where a component belongs.
+        let is_there = std::path::absolute(&arguments.path)?.parent().is_some_and(|folder| folder.ends_with("modules"));
+        let beside = arguments.path.with_file_name("modules").join(stem);
+        (arguments.path.clone(), if is_there { arguments.path.clone() } else { beside })
     } else {
         let mut package = manifest::read(&arguments.path)?;
         if let Some(folder) = target_folder {
@@ -212,6 +251,9 @@ pub fn build_in(
     let bytes = fs::read(&core).map_err(GuestError::file("read", &core))?;
     let component =
         component::componentise(&bytes).map_err(|error| GuestError::Component { path: core.clone(), error })?;
+    if output == core && component != bytes {
+        return Err(GuestError::InPlace(core));
+    }
     write_whole(&output, &component)?;
     let built = describe(output, &component, started)?;
     report(&built, progress)?;

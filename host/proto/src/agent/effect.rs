@@ -153,6 +153,11 @@ pub enum Note {
         /// Why.
         reason: String,
     },
+    /// The scheduler said that it ends. Whether another one takes its place is not known.
+    SchedulerEnded {
+        /// Its words.
+        reason: String,
+    },
     /// The scheduler was restarted: what the agent had in hand is not known any more.
     Forgotten {
         /// How many tasks were dropped.

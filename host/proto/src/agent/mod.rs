@@ -166,7 +166,12 @@ impl Agent {
                 let reason = resets.into_iter().next().map_or_else(String::new, |reset| reset.reason);
                 self.redial(now, &reason, out);
             }
-            Message::Goodbye(_) => self.redial(now, "the scheduler said goodbye", out),
+            Message::Goodbye(goodbyes) => {
+                let reason = goodbyes.into_iter().next().map_or_else(String::new, |goodbye| goodbye.reason);
+                self.uplink.disconnected(now);
+                out.push(Effect::Note(Note::SchedulerEnded { reason }));
+                out.push(Effect::Redial);
+            }
             _ if !self.uplink.is_welcome() || packet.epoch != self.uplink.epoch() => {
                 self.redial(now, "an order of another epoch of the scheduler", out);
             }

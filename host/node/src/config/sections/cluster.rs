@@ -13,8 +13,10 @@ use super::{
 };
 use crate::config::{
     complaints::Complaints,
+    effective::Derived,
     grants::GrantSettings,
     load::Section,
+    ports::{self, Taken},
     values::{Names, boolean, whole},
     words::words,
 };
@@ -57,7 +59,7 @@ pub struct ClusterSettings {
     #[arg(long, alias = "wn", value_name = "NAMES", default_value_t = Names::default(), hide_default_value = true)]
     pub worker_names: Names,
     /// What each worker offers, as in linux,cpu=8
-    #[arg(long, alias = "pwc", value_name = "CAPABILITIES", default_value_t = Capabilities::none())]
+    #[arg(long, alias = "pwc", value_name = "CAPABILITIES", default_value_t = Capabilities::none(), hide_default_value = true)]
     pub per_worker_capabilities: Capabilities,
     /// Most tasks assigned to one worker, the running one included
     #[arg(long, alias = "wtqs", value_name = "N", default_value_t = 1000, value_parser = whole::<u32>)]
@@ -116,6 +118,23 @@ fn default_workers() -> u32 {
     u32::try_from(cpus.saturating_sub(1)).map_or(WORKERS_MAX, |workers| workers.clamp(1, WORKERS_MAX))
 }
 
+impl ClusterSettings {
+    /// This machine's name without its domain, which names the cluster.
+    #[must_use]
+    pub fn host() -> String {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        host.split('.').next().unwrap_or("host").to_owned()
+    }
+
+    /// The names of all workers.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let (given, host) = (self.worker_names.as_slice(), Self::host());
+        let name = |index: u32| given.get(index as usize).cloned().unwrap_or_else(|| format!("{host}-{}", index + 1));
+        (0..self.num_of_workers).map(name).collect()
+    }
+}
+
 impl Section for ClusterSettings {
     const NAME: &'static str = "cluster";
     const COMMAND: &'static str = "scaler_cluster";
@@ -137,10 +156,11 @@ impl Section for ClusterSettings {
         complain.at_most("worker_io_threads", self.worker_io_threads, IO_THREADS_MAX, "rather start more clusters");
         let names = self.worker_names.as_slice();
         if !names.is_empty() && names.len() != self.num_of_workers as usize {
-            let (have, want) = (names.len(), self.num_of_workers);
+            let named = if names.len() == 1 { "1 name is" } else { &format!("{} names are", names.len()) };
+            let (have, want) = (names.join(", "), self.num_of_workers);
             complain.about(
                 "worker_names",
-                format!("num_of_workers is {want}, and there are {have}; give one name for each worker"),
+                format!("num_of_workers is {want}, but {named} given ({have}); give one name for each worker"),
             );
         }
         let mut seen = BTreeSet::new();
@@ -155,7 +175,22 @@ impl Section for ClusterSettings {
             );
             complain.about("log_hub_address", message);
         }
+        if let Some(storage) = &self.object_storage_address {
+            let taken = |key, address| Taken { key, address, is_given: true };
+            let both = [taken("scheduler_address", &self.scheduler_address), taken("object_storage_address", storage)];
+            ports::distinct(&both, complain);
+        }
         self.logging.validate(complain);
+    }
+
+    fn derived(&self) -> Vec<Derived> {
+        // A number that is refused makes no names.
+        let names = if self.num_of_workers > WORKERS_MAX { String::new() } else { self.names().join(",") };
+        vec![
+            Derived::from("object_storage_address", serde_json::Value::Null, "the scheduler tells it"),
+            Derived::from("num_of_workers", self.num_of_workers, "number of CPUs - 1, at least 1"),
+            Derived::from("worker_names", names, "the host's name, numbered"),
+        ]
     }
 
     fn take_table(&mut self, _key: &str, table: &Spanned<DeValue<'_>>, complain: &mut Complaints) {

@@ -49,6 +49,7 @@ pub(super) struct Checked {
     pub(super) effective: Vec<Effective>,
     pub(super) mistakes: Vec<Mistake>,
     pub(super) notices: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 /// All commands that take settings, in the order in which they are documented.
@@ -61,8 +62,10 @@ pub(super) fn all() -> [Described; 5] {
             file_only: T::FILE_ONLY,
             check: |file, document| {
                 let layered = layer::<T>(&command::<T>(), Some(file), document, Givens::new());
-                let notices = layered.settings.map(|settings| settings.notices()).unwrap_or_default();
-                Checked { effective: layered.effective, mistakes: layered.mistakes, notices }
+                let (effective, mistakes) = (layered.effective, layered.mistakes);
+                let told = layered.settings.map(|settings| (settings.notices(), settings.warnings()));
+                let (notices, warnings) = told.unwrap_or_default();
+                Checked { effective, mistakes, notices, warnings }
             },
             has: |key| keys::<T>(&command::<T>()).contains(&key),
         }

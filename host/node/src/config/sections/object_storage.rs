@@ -8,6 +8,7 @@ use scaler_net::Address;
 use super::LoggingSettings;
 use crate::config::{
     complaints::Complaints,
+    effective::Derived,
     load::Section,
     values::{boolean, whole},
 };
@@ -52,6 +53,10 @@ impl Section for ObjectStorageSettings {
         complain.listens("object_storage_address", &self.object_storage_address, self.insecure);
         complain.positive("object_retention_seconds", self.object_retention_seconds);
         self.logging.validate(complain);
+    }
+
+    fn derived(&self) -> Vec<Derived> {
+        vec![Derived::from("memory_budget_bytes", self.memory_budget_bytes, "half of this machine's memory")]
     }
 
     fn logging(&self) -> LoggingSettings {

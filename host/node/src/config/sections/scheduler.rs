@@ -11,7 +11,9 @@ use super::{
 };
 use crate::config::{
     complaints::Complaints,
+    effective::Derived,
     load::Section,
+    ports::{self, Taken},
     values::{boolean, whole},
     words::words,
 };
@@ -104,6 +106,26 @@ impl SchedulerSettings {
         let content = self.policy_content.map(|content| content.allocate);
         self.allocate_policy.or(content).unwrap_or(AllocatePolicy::Even)
     }
+
+    /// Where the object storage is: the one that was given, or the one that is started at port + 1.
+    fn storage(&self) -> Option<Address> {
+        let derived = || self.scheduler_address.with_port_offset(1).ok();
+        self.object_storage_address.clone().or_else(derived)
+    }
+
+    fn monitor(&self) -> Option<Address> {
+        self.monitor_address.clone().or_else(|| self.scheduler_address.with_port_offset(2).ok())
+    }
+
+    /// One port cannot be shared; that is known before any of them is taken.
+    fn check_ports(&self, complain: &mut Complaints) {
+        let taken = |key, address, is_given| Taken { key, address, is_given };
+        let (storage, monitor) = (self.storage(), self.monitor());
+        let mut all = vec![taken("scheduler_address", &self.scheduler_address, true)];
+        all.extend(storage.iter().map(|it| taken("object_storage_address", it, self.object_storage_address.is_some())));
+        all.extend(monitor.iter().map(|it| taken("monitor_address", it, self.monitor_address.is_some())));
+        ports::distinct(&all, complain);
+    }
 }
 
 impl Section for SchedulerSettings {
@@ -133,6 +155,7 @@ impl Section for SchedulerSettings {
             Some(address) => complain.listens("monitor_address", address, self.insecure),
             None => complain.derives("scheduler_address", &self.scheduler_address, 2, "monitor_address"),
         }
+        self.check_ports(complain);
         if let (Some(policy), Some(content)) = (self.allocate_policy, self.policy_content)
             && policy != content.allocate
         {
@@ -150,6 +173,25 @@ impl Section for SchedulerSettings {
             original::refuse_scaling("adapter_webhook_urls", &self.adapter_webhook_urls.join(" "), complain);
         }
         self.logging.validate(complain);
+    }
+
+    fn derived(&self) -> Vec<Derived> {
+        let text = |address: Option<Address>| address.map(|address| address.to_string());
+        let policy = self.allocate_policy();
+        let content = PolicyContent { allocate: policy, scaling: Scaling::No };
+        vec![
+            Derived::from(
+                "object_storage_address",
+                text(self.storage()),
+                "scheduler_address, port + 1, where the scheduler starts one",
+            ),
+            Derived::from("monitor_address", text(self.monitor()), "scheduler_address, port + 2"),
+            match self.policy_content {
+                Some(_) => Derived::from("allocate_policy", policy.word(), "policy_content"),
+                None => Derived::default("allocate_policy", policy.word()),
+            },
+            Derived::from("policy_content", content.to_string(), "allocate_policy"),
+        ]
     }
 
     fn notices(&self) -> Vec<String> {

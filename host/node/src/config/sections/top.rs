@@ -18,7 +18,8 @@ pub struct TopSettings {
     /// TOML file with the settings; flags win over it
     #[arg(long, short = 'c', value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The scheduler's monitor address, from its ready line (scheduler port + 2 unless set otherwise)
+    /// The scheduler's address, or its monitor address (port + 2 unless set otherwise), which keeps watchers off the
+    /// port of the clients
     #[arg(value_name = "MONITOR_ADDRESS")]
     pub monitor_address: Address,
     /// Give up when no scheduler answers for this long at the start
