@@ -109,8 +109,7 @@ impl Engine {
     }
 
     /// What compiled code depends on besides the component's bytes: engine version, settings and this machine. For
-    /// cache
-    /// keys; needs no engine.
+    /// cache keys; needs no engine.
     #[must_use]
     pub fn fingerprint() -> String {
         let mut hasher = DefaultHasher::new();
@@ -151,7 +150,10 @@ impl Engine {
         let engine = self.clone();
         let (sender, receiver) = mpsc::channel();
         thread::Builder::new().name("self-test".into()).spawn(move || {
-            let _ = sender.send(engine.spin_dies());
+            let outcome = engine.spin_dies();
+            // Whoever hears the outcome is the engine's only owner.
+            drop(engine);
+            let _ = sender.send(outcome);
         })?;
         match receiver.recv_timeout(SELF_TEST) {
             Ok(Ok(true)) => Ok(()),
