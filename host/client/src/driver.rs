@@ -164,11 +164,17 @@ impl Driver {
     fn wait(&mut self) {
         let core = self.core.next_deadline().map(|time| self.started + Duration::from_nanos(time.0));
         let deadline = [core, self.registry.next_deadline()].into_iter().flatten().min();
-        if let Err(error) = scaler_net::wait(&[&self.link], &[self.queue.waker().as_fd()], deadline) {
-            tracing::error!(%error, "waiting for the scheduler failed");
-            thread::sleep(Duration::from_millis(10));
+        match scaler_net::wait(&[&self.link], &[self.queue.waker().as_fd()], deadline) {
+            Ok(ready) => {
+                if ready.fds.contains(&true) {
+                    self.queue.waker().clear();
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "waiting for the scheduler failed");
+                thread::sleep(Duration::from_millis(10));
+            }
         }
-        self.queue.waker().clear();
     }
 
     // --- commands

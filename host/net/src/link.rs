@@ -7,7 +7,12 @@ use std::{
 
 use scaler_proto::{ids::PeerId, wire::Frames};
 
-use crate::{Address, bound::Bound, dialed::Dialed, socket::Wire};
+use crate::{
+    Address,
+    bound::Bound,
+    dialed::Dialed,
+    socket::{Source, Wire},
+};
 
 /// Limits and intervals of a link; the defaults are right for everything but tests.
 #[derive(Clone, Debug)]
@@ -170,9 +175,9 @@ impl Link {
         }
     }
 
-    pub(crate) fn look_again(&self) {
+    pub(crate) fn look_again(&self, source: Source) {
         if let Some(wire) = self.wire() {
-            wire.look_again();
+            wire.look_again(source);
         }
     }
 
@@ -183,7 +188,7 @@ impl Link {
         }
     }
 
-    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    pub(crate) fn fds(&self) -> impl Iterator<Item = (Source, BorrowedFd<'_>)> {
         self.wire().into_iter().flat_map(Wire::fds)
     }
 

@@ -68,6 +68,8 @@ pub(crate) struct Wire {
     monitor: ManuallyDrop<zmq::Socket>,
     monitor_is_needed: bool,
     may_have: MayHave,
+    /// libzmq was seen to have room for a message, and none was sent since.
+    has_room: Cell<bool>,
 }
 
 /// Whether a socket may have something to read. Asking libzmq costs a system call each time, so it is asked only after
@@ -76,6 +78,13 @@ pub(crate) struct Wire {
 struct MayHave {
     messages: Cell<bool>,
     notices: Cell<bool>,
+}
+
+/// What one of a wire's descriptors tells about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    Messages,
+    Notices,
 }
 
 /// How a transmission ended.
@@ -136,7 +145,8 @@ impl Wire {
         monitor.set_rcvhwm(0)?;
         monitor.connect(&endpoint)?;
         let may_have = MayHave { messages: Cell::new(true), notices: Cell::new(true) };
-        Ok(Self { socket: Some(socket), monitor: ManuallyDrop::new(monitor), monitor_is_needed: false, may_have })
+        let monitor = ManuallyDrop::new(monitor);
+        Ok(Self { socket: Some(socket), monitor, monitor_is_needed: false, may_have, has_room: Cell::new(false) })
     }
 
     pub(crate) fn bind(&self, endpoint: &str) -> Result<(), zmq::Error> {
@@ -154,31 +164,45 @@ impl Wire {
     }
 
     /// The descriptors to poll. They only say that something may have changed: ask [`Self::is_ready`] first.
-    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.socket.iter().chain([&*self.monitor]).filter_map(|socket| {
+    pub(crate) fn fds(&self) -> impl Iterator<Item = (Source, BorrowedFd<'_>)> {
+        let socket = self.socket.iter().map(|socket| (Source::Messages, socket));
+        socket.chain([(Source::Notices, &*self.monitor)]).filter_map(|(source, socket)| {
             let fd = socket.get_fd().ok()?;
             // SAFETY: the descriptor belongs to the socket, which is open for as long as `self` is borrowed.
-            Some(unsafe { BorrowedFd::borrow_raw(fd) })
+            Some((source, unsafe { BorrowedFd::borrow_raw(fd) }))
         })
     }
 
     /// A descriptor told of a change.
-    pub(crate) fn look_again(&self) {
-        self.may_have.messages.set(true);
-        self.may_have.notices.set(true);
+    pub(crate) fn look_again(&self, source: Source) {
+        match source {
+            Source::Messages => self.may_have.messages.set(true),
+            Source::Notices => self.may_have.notices.set(true),
+        }
     }
 
     pub(crate) fn is_ready(&self, also_writable: bool) -> bool {
-        let has = |socket: &zmq::Socket, wanted| socket.get_events().is_ok_and(|events| events.contains(wanted));
-        let is_readable = |socket: &zmq::Socket, may_have: &Cell<bool>| {
-            may_have.set(may_have.get() && has(socket, PollEvents::POLLIN));
-            may_have.get()
-        };
-        let socket = self.socket.as_ref();
-        socket.is_some_and(|socket| is_readable(socket, &self.may_have.messages))
-            || is_readable(&self.monitor, &self.may_have.notices)
+        if let (true, Some(socket)) = (self.may_have.messages.get(), &self.socket) {
+            let events = socket.get_events();
+            let tells = |wanted| events.is_ok_and(|events| events.contains(wanted));
+            self.may_have.messages.set(tells(PollEvents::POLLIN));
+            self.has_room.set(tells(PollEvents::POLLOUT));
+        }
+        if self.may_have.notices.get() {
+            self.may_have.notices.set(has(&self.monitor, PollEvents::POLLIN));
+        }
+        self.may_have.messages.get()
+            || self.may_have.notices.get()
             // Room to write is no news of its own, so it is asked for as long as somebody waits for it.
-            || also_writable && socket.is_some_and(|socket| has(socket, PollEvents::POLLOUT))
+            || also_writable && self.socket.as_ref().is_some_and(|socket| self.room(socket))
+    }
+
+    /// Whether a message can be sent to the only peer; true holds until one is.
+    fn room(&self, socket: &zmq::Socket) -> bool {
+        if !self.has_room.get() {
+            self.has_room.set(has(socket, PollEvents::POLLOUT));
+        }
+        self.has_room.get()
     }
 
     pub(crate) fn notices(&self) -> Vec<Notice> {
@@ -218,10 +242,8 @@ impl Wire {
                 Err(_) => return Sent::Gone,
             },
             // A failed send takes the message with it, so ask first.
-            None if !socket.get_events().is_ok_and(|events| events.contains(PollEvents::POLLOUT)) => {
-                return Sent::Blocked(frames);
-            }
-            None => {}
+            None if !self.room(socket) => return Sent::Blocked(frames),
+            None => self.has_room.set(false),
         }
         let last = frames.len().saturating_sub(1);
         for (index, frame) in frames.into_iter().enumerate() {
@@ -308,6 +330,10 @@ impl Drop for Wire {
             unsafe { ManuallyDrop::drop(&mut self.monitor) };
         }
     }
+}
+
+fn has(socket: &zmq::Socket, wanted: PollEvents) -> bool {
+    socket.get_events().is_ok_and(|events| events.contains(wanted))
 }
 
 fn monitor_endpoint() -> String {

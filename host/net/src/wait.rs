@@ -32,9 +32,9 @@ pub fn wait(links: &[&Link], fds: &[BorrowedFd<'_>], deadline: Option<Instant>) 
     let mut polled: Vec<PollFd<'_>> = fds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
     let mut owners = Vec::with_capacity(2 * links.len());
     for link in links {
-        for fd in link.fds() {
+        for (source, fd) in link.fds() {
             polled.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
-            owners.push(*link);
+            owners.push((*link, source));
         }
     }
     let deadline = links.iter().filter_map(|link| link.deadline()).chain(deadline).min();
@@ -52,9 +52,9 @@ pub fn wait(links: &[&Link], fds: &[BorrowedFd<'_>], deadline: Option<Instant>) 
         }
         sleep(&mut polled, timeout)
             .map_err(|error| NetError::System { what: "wait for links", source: error.into() })?;
-        for (link, polled) in owners.iter().zip(&polled[fds.len()..]) {
+        for ((link, source), polled) in owners.iter().zip(&polled[fds.len()..]) {
             if !polled.revents().is_empty() {
-                link.look_again();
+                link.look_again(*source);
             }
         }
         for (flag, polled) in readiness.fds.iter_mut().zip(&polled) {
@@ -83,6 +83,8 @@ fn sleep(polled: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<(), Err
         Err(error) => Err(error),
     };
     if timeout != Some(Duration::ZERO) && HAD_WORK.take() {
+        // Who was just sent something may wait for this core.
+        std::thread::yield_now();
         let found = linger(|| match look(Some(Duration::ZERO)) {
             Ok(false) => None,
             other => Some(other),

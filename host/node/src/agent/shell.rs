@@ -58,6 +58,14 @@ struct Slot {
     knows_export: Vec<bool>,
 }
 
+/// What a wait ended with.
+struct Ready {
+    has_signals: bool,
+    has_news: bool,
+    /// Those whose processors said something or ended.
+    workers: Vec<usize>,
+}
+
 /// What came from a processor.
 enum Heard {
     Fine,
@@ -151,16 +159,20 @@ impl Shell {
         let mut events = Vec::new();
         let mut effects = Vec::new();
         loop {
-            let readable = self.wait()?;
+            let ready = self.wait()?;
             self.link.drain(&mut events, TURN_MESSAGES, TURN_BYTES)?;
             for event in events.drain(..) {
                 self.link_event(event, &mut effects);
             }
-            for worker in readable {
+            for worker in ready.workers {
                 self.listen(worker);
             }
-            self.read_news();
-            self.read_signals();
+            if ready.has_news {
+                self.read_news();
+            }
+            if ready.has_signals {
+                self.read_signals();
+            }
             self.measure();
             self.turn(&mut effects);
             if let Some(end) = self.end.take() {
@@ -171,8 +183,8 @@ impl Shell {
         }
     }
 
-    /// Waits for anything; returns the workers whose processors said something or ended.
-    fn wait(&mut self) -> anyhow::Result<Vec<usize>> {
+    /// Waits for anything.
+    fn wait(&mut self) -> anyhow::Result<Ready> {
         let deadline = self
             .core
             .next_deadline()
@@ -193,8 +205,10 @@ impl Shell {
             }
         }
         let readiness = wait(&[&self.link], &fds, deadline)?;
-        let is_readable = |index: usize| readiness.fds.get(index + 2).copied().unwrap_or(false);
-        Ok(workers.into_iter().enumerate().filter(|(index, _)| is_readable(*index)).map(|(_, worker)| worker).collect())
+        let mut flags = readiness.fds.into_iter();
+        let (has_signals, has_news) = (flags.next().unwrap_or(false), flags.next().unwrap_or(false));
+        let workers = workers.into_iter().zip(flags).filter(|(_, is_readable)| *is_readable);
+        Ok(Ready { has_signals, has_news, workers: workers.map(|(worker, _)| worker).collect() })
     }
 
     fn link_event(&mut self, event: Event, effects: &mut Vec<Effect>) {
