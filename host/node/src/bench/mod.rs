@@ -20,6 +20,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use scaler_client::{Function, MapOptions, blocking::Client};
+use scaler_net::Address;
 
 use crate::{
     carried,
@@ -42,6 +43,9 @@ pub struct BenchArgs {
     /// No-op tasks to run, after a tenth of them as a warm-up
     #[arg(long, value_name = "N", default_value_t = 400_000, value_parser = clap::value_parser!(u64).range(1000..))]
     tasks: u64,
+    /// Where the scheduler listens, port 0 for any; with an `ipc://` path the kernel's TCP is not part of the figures
+    #[arg(long, value_name = "ADDRESS", default_value = "tcp://127.0.0.1:0")]
+    address: Address,
     /// Workers of the one cluster
     #[arg(short = 'n', long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     num_of_workers: u16,
@@ -78,7 +82,7 @@ pub fn bench(arguments: &BenchArgs) -> Result<ExitCode> {
     say("building the guest");
     let module = build_guest(folder.path())?;
     say("starting scheduler, storage and cluster");
-    let mut stack = Stack::start(folder.path(), arguments.num_of_workers)?;
+    let mut stack = Stack::start(&arguments.address, folder.path(), arguments.num_of_workers)?;
     let client = Client::connect(&stack.address)?;
     let function = client.function(FUNCTION)?;
     say("round trips");
@@ -204,8 +208,8 @@ struct Stack {
 }
 
 impl Stack {
-    fn start(folder: &Path, workers: u16) -> Result<Self> {
-        let mut scheduler = Server::spawn("scheduler", "scheduler", folder, &["tcp://127.0.0.1:0"])?;
+    fn start(address: &Address, folder: &Path, workers: u16) -> Result<Self> {
+        let mut scheduler = Server::spawn("scheduler", "scheduler", folder, &[&address.to_string()])?;
         scheduler.wait_ready()?;
         let address = scheduler.address("scheduler_address")?;
         let monitor_address = scheduler.address("monitor_address")?;
