@@ -8,6 +8,7 @@ mod audience;
 mod report;
 
 pub use alone::{ROLE as SANDBOX_ROLE, main as sandbox_main};
+pub use audience::{ROLE as AUDIENCE_ROLE, main as audience_main};
 
 use std::{
     fs,
@@ -33,7 +34,7 @@ use report::{Cost, Report, Watched};
 /// Function that the bench calls.
 const FUNCTION: &str = "bench.unit:noop";
 /// How often each audience is tried.
-const WATCHED_ROUNDS: u64 = 4;
+const WATCHED_ROUNDS: usize = 6;
 /// Results taken at once.
 const BATCH_MAX: usize = 1024;
 
@@ -52,10 +53,10 @@ pub struct BenchArgs {
     /// Calls one after the other, for the round trip
     #[arg(long, value_name = "N", default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(100..))]
     round_trips: u64,
-    /// Measure once more with so many watchers of the monitor stream
+    /// Measure in turn, six times each, without and with so many watchers of the monitor stream
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1000))]
     watchers: u16,
-    /// Measure once more with these beside them, who never read what they are sent
+    /// The same with these beside them, who never read what they are sent
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=20))]
     stalled_watchers: u16,
     /// Print the figures as JSON
@@ -93,7 +94,7 @@ pub fn bench(arguments: &BenchArgs) -> Result<ExitCode> {
     let before = stack.cpu(&processors);
     let seconds = throughput(&client, &function, arguments.tasks)?;
     let after = stack.cpu(&processors);
-    let watched = watched(arguments, &stack, &client, &function)?;
+    let watched = watched(arguments, folder.path(), &stack, (&client, &function))?;
     let peak = peak_rss_bytes(stack.scheduler.pid());
     client.disconnect();
     stack.stop()?;
@@ -117,26 +118,45 @@ pub fn bench(arguments: &BenchArgs) -> Result<ExitCode> {
 }
 
 /// The throughput without, with reading and with stalled watchers, several times in turn: machines have moods.
-fn watched(arguments: &BenchArgs, stack: &Stack, client: &Client, function: &Function) -> Result<Vec<Watched>> {
+fn watched(
+    arguments: &BenchArgs,
+    folder: &Path,
+    stack: &Stack,
+    (client, function): (&Client, &Function),
+) -> Result<Vec<Watched>> {
     let (reading, stalled) = (arguments.watchers, arguments.stalled_watchers);
     if reading + stalled == 0 {
         return Ok(Vec::new());
     }
+    let processors = processors(client)?;
     let mut audiences = vec![(0, 0), (reading, 0), (reading, stalled)];
     audiences.dedup();
     let mut all: Vec<Watched> = audiences.iter().map(|(reading, stalled)| Watched::new(*reading, *stalled)).collect();
-    let tasks = (arguments.tasks / WATCHED_ROUNDS).max(1_000);
-    for _ in 0..WATCHED_ROUNDS {
-        for watched in &mut all {
-            let audience = Audience::gather(&stack.monitor_address, watched.watchers, watched.stalled)?;
-            let (updates, cpu) = (audience.updates(), cpu_time(stack.scheduler.pid()));
+    let tasks = (arguments.tasks / 2).max(1_000);
+    let count = all.len();
+    for round in 0..WATCHED_ROUNDS {
+        for place in 0..count {
+            // Each is first, second and last equally often.
+            let watched = &mut all[(place + round) % count];
+            let audience = Audience::gather(folder, &stack.monitor_address, watched.watchers, watched.stalled)?;
+            let cpu = || {
+                let mut cpu = stack.cpu(&processors);
+                cpu.push(Cost::new("watchers", audience.cpu()));
+                cpu
+            };
+            let (before, updates) = (cpu(), updates(client)?);
             let seconds = throughput(client, function, tasks)?;
-            let cpu = cpu_time(stack.scheduler.pid()).saturating_sub(cpu);
-            watched.add(tasks, seconds, cpu, audience.updates() - updates);
+            let (after, updates) = (cpu(), self::updates(client)? - updates);
+            watched.add(tasks, seconds, updates, &before, &after);
             audience.leave()?;
         }
     }
     Ok(all)
+}
+
+/// Updates that all watchers together were sent so far.
+fn updates(client: &Client) -> Result<u64> {
+    Ok(client.status()?.scheduler.sent.get("Update").copied().unwrap_or(0))
 }
 
 fn build_guest(folder: &Path) -> Result<PathBuf> {

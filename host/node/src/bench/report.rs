@@ -22,7 +22,7 @@ pub(super) struct CostPerTask {
     cpu_us: f64,
 }
 
-/// What watchers cost.
+/// What watchers cost, over several rounds.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Watched {
     /// Watchers that read.
@@ -31,28 +31,65 @@ pub(super) struct Watched {
     pub(super) stalled: u16,
     tasks: u64,
     seconds: f64,
-    /// Updates that were taken.
+    /// Updates that were sent.
     updates: u64,
-    /// Throughput with them.
+    /// Throughput with them, over all rounds.
     tasks_per_second: f64,
-    /// CPU time of the scheduler a task.
-    scheduler_cpu_us: f64,
+    /// Throughput in each round.
+    rounds: Vec<f64>,
+    /// What a task cost, the watchers' own process included.
+    cpu_us_per_task: Vec<CostPerTask>,
 }
 
 impl Watched {
     pub(super) fn new(watchers: u16, stalled: u16) -> Self {
-        let (tasks, seconds, updates, tasks_per_second, scheduler_cpu_us) = (0, 0.0, 0, 0.0, 0.0);
-        Self { watchers, stalled, tasks, seconds, updates, tasks_per_second, scheduler_cpu_us }
+        let (tasks, seconds, updates, tasks_per_second) = (0, 0.0, 0, 0.0);
+        let (rounds, cpu_us_per_task) = (Vec::new(), Vec::new());
+        Self { watchers, stalled, tasks, seconds, updates, tasks_per_second, rounds, cpu_us_per_task }
     }
 
-    /// One more measurement.
-    pub(super) fn add(&mut self, tasks: u64, seconds: f64, scheduler_cpu: Duration, updates: u64) {
-        let cpu_us = self.scheduler_cpu_us * self.tasks as f64 + scheduler_cpu.as_secs_f64() * 1e6;
+    /// One more round.
+    pub(super) fn add(&mut self, tasks: u64, seconds: f64, updates: u64, before: &[Cost], after: &[Cost]) {
+        let (share, all) = (tasks as f64, (self.tasks + tasks) as f64);
+        for (place, (before, after)) in before.iter().zip(after).enumerate() {
+            let new = after.since(before, tasks);
+            match self.cpu_us_per_task.get_mut(place) {
+                Some(cost) => cost.cpu_us = (cost.cpu_us * (all - share) + new.cpu_us * share) / all,
+                None => self.cpu_us_per_task.push(new),
+            }
+        }
         self.tasks += tasks;
         self.seconds += seconds;
         self.updates += updates;
         self.tasks_per_second = self.tasks as f64 / self.seconds;
-        self.scheduler_cpu_us = cpu_us / self.tasks as f64;
+        self.rounds.push(tasks as f64 / seconds);
+    }
+
+    /// Mean of the rounds, and how far they are from it (standard deviation).
+    fn mean_and_spread(&self) -> (f64, f64) {
+        let count = self.rounds.len().max(1) as f64;
+        let mean = self.rounds.iter().sum::<f64>() / count;
+        let squares = self.rounds.iter().map(|round| (round - mean).powi(2)).sum::<f64>();
+        (mean, (squares / (count - 1.0).max(1.0)).sqrt())
+    }
+
+    fn print(&self, alone: &Self, out: &mut impl io::Write) -> io::Result<()> {
+        let Self { watchers, stalled, updates, seconds, .. } = self;
+        let (mean, spread) = self.mean_and_spread();
+        let lowest = self.rounds.iter().copied().fold(f64::INFINITY, f64::min);
+        let highest = self.rounds.iter().copied().fold(0.0, f64::max);
+        let change = 100.0 * (mean / alone.mean_and_spread().0 - 1.0);
+        writeln!(
+            out,
+            "{mean:>10.0} tasks/s   {watchers} watchers, {stalled} that never read: {change:+.1} %; \
+             {} rounds from {lowest:.0} to {highest:.0}, spread {:.1} %; {:.0} updates a second",
+            self.rounds.len(),
+            100.0 * spread / mean,
+            *updates as f64 / seconds
+        )?;
+        let costs: Vec<_> =
+            self.cpu_us_per_task.iter().map(|cost| format!("{} {:.2}", cost.process, cost.cpu_us)).collect();
+        writeln!(out, "{:>20} CPU us a task: {}", "", costs.join(", "))
     }
 }
 
@@ -126,12 +163,8 @@ impl Report {
         if !self.watched.is_empty() {
             writeln!(out, "\nwatchers, in the same run:")?;
         }
-        for Watched { watchers, stalled, updates, tasks_per_second, scheduler_cpu_us, .. } in &self.watched {
-            writeln!(
-                out,
-                "{tasks_per_second:>10.0} tasks/s   {watchers} watchers, {stalled} that never read: \
-                 {scheduler_cpu_us:.2} us of the scheduler a task, {updates} updates taken"
-            )?;
+        for watched in &self.watched {
+            watched.print(&self.watched[0], &mut out)?;
         }
         Ok(())
     }

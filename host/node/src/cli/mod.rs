@@ -177,6 +177,9 @@ pub fn main() -> ExitCode {
     if first.is_some_and(|first| first == bench::SANDBOX_ROLE) {
         return bench::sandbox_main(arguments.into_iter().skip(2));
     }
+    if first.is_some_and(|first| first == bench::AUDIENCE_ROLE) {
+        return bench::audience_main(arguments.into_iter().skip(2));
+    }
     let as_json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     match Cli::try_parse_from(arguments) {
         Ok(cli) => run(cli.command),
