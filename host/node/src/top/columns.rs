@@ -136,7 +136,7 @@ impl Column {
             Self::Itl => {
                 let flag = |is: bool| if is { '1' } else { '0' };
                 let ready = worker.state == "ready";
-                [flag(ready), flag(worker.running > 0), flag(ready && worker.free > 0)].iter().collect()
+                [flag(ready), flag(sent(worker) > 0), flag(ready && worker.free > 0)].iter().collect()
             }
         }
     }

@@ -21,6 +21,8 @@ use crate::palette;
 pub(super) const WIDTH_MIN: u16 = 60;
 /// See [`WIDTH_MIN`].
 pub(super) const HEIGHT_MIN: u16 = 14;
+/// Below this width the tasks need the room of the block of objects.
+const NARROW: u16 = 76;
 /// From this width on there is room for messages and clients.
 const WIDE: u16 = 118;
 /// Rows inside the blocks at the top, on a low and on a high screen.
@@ -194,11 +196,13 @@ fn draw_blocks(view: &View, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let wide = area.width >= WIDE;
     let messages = if wide { Constraint::Fill(1) } else { Constraint::Length(0) };
     let tasks_width = if wide { Constraint::Length(48) } else { Constraint::Fill(1) };
+    let objects_width = Constraint::Length(if area.width < NARROW { 0 } else { 18 });
     let [one, two, three, four, five] =
-        Layout::horizontal([Constraint::Length(16), Constraint::Length(18), tasks_width, messages, messages])
-            .areas(area);
+        Layout::horizontal([Constraint::Length(16), objects_width, tasks_width, messages, messages]).areas(area);
     block(buffer, one, "scheduler", &about, 1);
-    block(buffer, two, "object_manager", &objects, 1);
+    if two.width > 0 {
+        block(buffer, two, "object_manager", &objects, 1);
+    }
     block(buffer, three, &title, &tasks, if usize::from(area.height) >= tasks.len() + 2 { 1 } else { 2 });
     if wide {
         block(buffer, four, "scheduler_sent", &most(&scheduler.sent, five.height), 1);
@@ -253,7 +257,16 @@ fn shortcuts(top: &Top, width: u16) -> String {
         return line;
     }
     let direction = if top.sort.descending { "descending" } else { "ascending" };
-    format!("sorted by {} {direction}; keys gnsCMcmFfwdl, ↑↓ scroll, ? help, q quit", top.sort.column.name())
+    let sorted = format!("sorted by {} {direction}; ", top.sort.column.name());
+    // What does not fit is left out as a whole.
+    [
+        format!("{sorted}keys gnsCMcmFfwdl, ↑↓ scroll, ? help, q quit"),
+        format!("{sorted}↑↓ scroll, ? help, q quit"),
+        format!("{sorted}? help"),
+    ]
+    .into_iter()
+    .find(|line| self::width(line) <= usize::from(width))
+    .unwrap_or_else(|| "? help".to_owned())
 }
 
 fn totals(view: &View, (offset, shown, all): (usize, usize, usize), width: u16) -> String {

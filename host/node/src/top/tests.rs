@@ -133,6 +133,16 @@ fn nothing_there_and_no_room_are_said() {
 }
 
 #[test]
+fn the_smallest_screen_names_every_state_and_says_how_to_go_on() {
+    let screen = screen(&Top::default(), &view(3), None, 60, 14);
+    let text = screen.join("\n");
+    for needed in ["waiting  1,234,567", "assigned", "returning", "canceled", "aborted", "? help, q quit"] {
+        assert!(text.contains(needed), "`{needed}` is missing in\n{text}");
+    }
+    assert!(screen.iter().all(|line| line.chars().count() <= 60), "{text}");
+}
+
+#[test]
 fn staleness_is_told_with_its_age() {
     let text = screen(&Top::default(), &view(1), Some(Duration::from_secs(75)), 80, 24).join("\n");
     assert!(text.contains("stale for 1m 15s") && !text.contains("live"), "{text}");
