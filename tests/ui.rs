@@ -211,10 +211,30 @@ fn keyboard(browser: &mut Browser) {
     press(browser, "ArrowDown", "");
     press(browser, "ArrowDown", "");
     assert_eq!(browser.value("document.querySelectorAll('#panel-tasks tr[aria-selected=true]').length"), 1);
+    sort_by_keyboard(browser);
     press(browser, "p", "p");
     browser.wait("paused", "document.getElementById('live-word').textContent", |word| word == "Paused");
     press(browser, "p", "p");
     browser.wait("live again", "document.getElementById('live-word').textContent", |word| word == "Live");
+}
+
+/// The head of a column is a button: it is seen to have the focus, Enter sorts, Enter again turns the order around.
+fn sort_by_keyboard(browser: &mut Browser) {
+    let head = "document.querySelector('#panel-tasks thead th:nth-child(5)')";
+    browser.value(&format!("{head}.querySelector('button').focus()"));
+    for order in ["descending", "ascending"] {
+        let enter = serde_json::json!({"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13});
+        for (kind, text) in [("keyDown", "\r"), ("keyUp", "")] {
+            let mut event = enter.clone();
+            event["type"] = kind.into();
+            event["text"] = text.into();
+            browser.call("Input.dispatchKeyEvent", event);
+        }
+        browser.wait("sorted", &format!("{head}.getAttribute('aria-sort')"), |sort| *sort == order);
+    }
+    let others = "document.querySelectorAll('#panel-tasks thead th[aria-sort=none]').length";
+    assert_eq!(browser.value(others), 9, "one column is the sorted one");
+    assert_eq!(browser.value("getComputedStyle(document.activeElement).outlineStyle"), "solid");
 }
 
 #[test]
@@ -263,6 +283,32 @@ fn one_file_starts_storage_scheduler_cluster_and_page() {
     assert!(get(&address, "/", "evil.example").0.contains(" 421 "));
     ui.signal(rustix::process::Signal::TERM);
     assert_eq!(ui.wait_exit(support::LONG), 0);
+}
+
+#[test]
+fn up_says_where_the_page_is_and_it_shows_that_stack() {
+    let dir = tempfile::tempdir().expect("folder");
+    let file = dir.path().join("stack.toml");
+    let any = "tcp://127.0.0.1:0";
+    let text = format!(
+        "[scheduler]\nscheduler_address = \"{any}\"\n[cluster]\nscheduler_address = \"{any}\"\nnum_of_workers = 1\n\
+         [webui]\nmonitor_address = \"{any}\"\nweb_port = 0\n"
+    );
+    fs::write(&file, text).expect("write");
+    let mut up = Process::start("up", dir.path(), support::SCALER, &["up", "--config", &file.to_string_lossy()]);
+    up.wait_log("the page is at ");
+    let log = up.log();
+    let address = log.split("the page is at ").nth(1).and_then(|rest| rest.lines().next()).expect("an address");
+    assert_eq!(address, up.address("web_address"));
+    let host = address.strip_prefix("http://").expect("an address");
+    assert!(get(address, "/", host).1.contains("<title>Scaler</title>"));
+    support::wait_for("the stack on the page", support::LONG, || {
+        let view: Value = serde_json::from_str(&get(address, "/api/view", host).1).ok()?;
+        let is_there = view["scheduler"]["scheduler_address"] == up.ready["scheduler_address"];
+        (is_there && view["workers"][0]["state"] == "ready").then_some(())
+    });
+    up.signal(rustix::process::Signal::INT);
+    assert_eq!(up.wait_exit(support::LONG), 0, "{}", up.log());
 }
 
 #[test]

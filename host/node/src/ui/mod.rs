@@ -4,6 +4,7 @@
 //! browser is a number, the version it has; it is told what changed since, at its own pace. So one that does not read
 //! costs nothing but its connection, and a hundred cost the scheduler as much as one.
 
+mod connection;
 mod feed;
 mod files;
 mod host;

@@ -21,18 +21,19 @@ use futures_core::Stream;
 use scaler_net::Address;
 use scaler_proto::view::View;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::{sleep, timeout},
 };
 
-use super::{feed::Feed, files, host};
+use super::{
+    connection::{Listener, Patience},
+    feed::Feed,
+    files, host,
+};
 
 /// Browsers that are told of changes at once.
 const BROWSERS_MAX: usize = 256;
-/// Connections at once; more wait to be accepted.
-const CONNECTIONS_MAX: usize = 1_024;
 /// Shortest time between two updates of one browser.
 const PACE: Duration = Duration::from_millis(100);
 /// What one browser is sent in the long run.
@@ -41,8 +42,6 @@ const BYTES_PER_SECOND: u64 = 384 * 1024;
 const STILL_HERE: Duration = Duration::from_secs(10);
 /// A browser that takes nothing for this long is not told anything more.
 const STALLED: Duration = Duration::from_secs(120);
-/// How long to rest after a connection could not be accepted (out of descriptors, mostly).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Scripts, styles and pictures come from here, nothing is inline, nobody may frame the page.
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -121,7 +120,7 @@ pub async fn serve(
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let server = Arc::new(Server { page, web_host: web_host.to_owned(), machine });
     let router = Router::new().fallback(answer).with_state(server);
-    let listener = Listener { listener, permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
+    let listener = Listener::new(listener, Patience::default());
     ready(address);
     tokio::select! {
         () = shutdown => Ok(()),
@@ -266,68 +265,4 @@ fn typed(status: StatusCode, kind: &'static str, body: Body) -> Response {
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
-}
-
-/// Accepts a bounded number of connections.
-struct Listener {
-    listener: TcpListener,
-    permits: Arc<Semaphore>,
-}
-
-impl axum::serve::Listener for Listener {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        loop {
-            // The semaphore is never closed.
-            let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { continue };
-            match self.listener.accept().await {
-                Ok((stream, peer)) => {
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(%error, "updates may be delayed");
-                    }
-                    return (Connection { stream, _permit: permit }, peer);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-/// A connection with its place among the bounded number.
-struct Connection {
-    stream: TcpStream,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
 }

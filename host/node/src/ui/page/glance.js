@@ -8,6 +8,20 @@ import { TASK_STATES } from "./states.js";
 // States that pass quickly have a tile only while there is a task in them.
 const PASSING = new Set(["canceling", "returning", "suspended", "rejected"]);
 
+// What the states of a task mean.
+export const MEANINGS = {
+  waiting: "accepted; no cluster has taken it yet",
+  assigned: "sent to a cluster: in its queues, or running for less than 0.1 s",
+  running: "has been running on a worker for more than 0.1 s",
+  canceling: "somebody canceled it; the worker is being told",
+  returning: "taken back, to run where there is room",
+  succeeded: "its result is there",
+  failed: "it failed by itself: an error, a trap, a limit",
+  canceled: "somebody did not want it any more",
+  aborted: "the system gave it up: its workers died too often",
+  rejected: "not accepted: too many were waiting",
+};
+
 export class Glance {
   constructor(model, tell) {
     this.model = model;
@@ -37,6 +51,7 @@ export class Glance {
     if (total === 0 && workers.lost > 0) return ["lost", `All ${format.plural(workers.lost, "worker")} are lost: tasks wait for a cluster.`];
     if (parked) return ["waiting", `${format.plural(parked.held, "call")} of ${parked.call} wait for a cluster that has it${model.parked.length > 1 ? `, and ${format.plural(model.parked.length - 1, "more function")}` : ""}.`];
     if (total === 0) return ["waiting", "No workers: tasks wait until a cluster connects."];
+    if (model.scheduler.object_storage_problem) return ["failed", `The object storage at ${model.scheduler.object_storage_address} does not answer: values above 64 KiB cannot be passed.`];
     if (minute.failed > 0) return ["failed", `${format.count(minute.failed)} of ${format.plural(minute.finished, "task")} failed in the last ${minute.seconds < 60 ? `${minute.seconds} s` : "minute"}.`];
     if (workers.lost > 0) return ["lost", `${format.plural(workers.lost, "worker")} lost; ${format.count(total)} left.`];
     const last = model.lastSeconds(5);
@@ -63,7 +78,7 @@ export class Glance {
       if (!tile) {
         const mark = stateMark();
         setState(mark, state);
-        tile = make("div", { class: "tile" }, make("dt", {}, mark), make("dd"));
+        tile = make("div", { class: "tile", title: MEANINGS[state] ?? "" }, make("dt", {}, mark), make("dd"));
         this.tiles.set(state, tile);
         byId("tiles").append(tile);
       }

@@ -3,7 +3,7 @@
 import { Chart } from "./chart.js";
 import { byId, command, make, setHidden, setState, setText, setTitle, stateMark } from "./dom.js";
 import * as format from "./format.js";
-import { Glance } from "./glance.js";
+import { Glance, MEANINGS } from "./glance.js";
 import { Model } from "./model.js";
 import { TASK_STATES } from "./states.js";
 import { Stream } from "./stream.js";
@@ -119,7 +119,7 @@ function renderScheduler() {
   }
   const facts = [
     ["Scheduler address", scheduler.scheduler_address],
-    ["Object storage", scheduler.object_storage_address ?? "not connected"],
+    ["Object storage", (scheduler.object_storage_address ?? "not connected") + (scheduler.object_storage_problem ? ` does not answer: ${scheduler.object_storage_problem}` : "")],
     ["Monitor address", scheduler.monitor_address ?? "none"],
     ["Version", scheduler.version],
     ["Started", `${format.exact(model.startMs)} (epoch ${scheduler.epoch})`],
@@ -175,23 +175,12 @@ function togglePause() {
 }
 
 function help() {
-  const words = {
-    waiting: "accepted; no cluster has taken it yet",
-    assigned: "sent to a cluster, in its queues",
-    running: "runs on a worker, for longer than a moment",
-    canceling: "somebody canceled it; the worker is being told",
-    returning: "taken back, to run where there is room",
-    succeeded: "its result is there",
-    failed: "it failed by itself: an error, a trap, a limit",
-    canceled: "somebody did not want it any more",
-    aborted: "the system gave it up: its workers died too often",
-  };
   const list = byId("words");
   if (!list.firstChild) {
     for (const state of TASK_STATES) {
       const mark = stateMark();
       setState(mark, state);
-      list.append(make("dt", {}, mark), make("dd", {}, words[state] ?? ""));
+      list.append(make("dt", {}, mark), make("dd", {}, MEANINGS[state] ?? ""));
     }
   }
   byId("help").showModal();

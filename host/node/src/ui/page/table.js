@@ -46,13 +46,15 @@ export class Table {
       });
       toolbar.append(this.select);
     }
-    this.note = make("span", { class: "note", role: "status" });
+    this.note = make("span", { class: "note" });
+    // What a search found is said aloud; how many there are in all changes too often for that.
+    this.said = make("span", { class: "hidden", role: "status" });
     const csv = make("button", { type: "button", title: "Save all rows that are found" }, "CSV");
     csv.addEventListener("click", () => save(`scaler-${name}.csv`, "text/csv", this.csv()));
-    this.before = make("button", { type: "button", "aria-label": "Former page", onclick: () => this.turn(-1) }, "‹");
+    this.before = make("button", { type: "button", "aria-label": "Previous page", onclick: () => this.turn(-1) }, "‹");
     this.after = make("button", { type: "button", "aria-label": "Next page", onclick: () => this.turn(1) }, "›");
     this.pages = make("span", { class: "pages" });
-    toolbar.append(this.note, make("span", { class: "paging" }, this.before, this.pages, this.after), ...tools, csv);
+    toolbar.append(this.note, this.said, make("span", { class: "paging" }, this.before, this.pages, this.after), ...tools, csv);
 
     this.heads = new Map();
     const head = make("tr");
@@ -125,6 +127,7 @@ export class Table {
       if (cell.getAttribute("aria-sort") !== order) cell.setAttribute("aria-sort", order);
     }
     const searched = this.query !== "" || this.choice !== "";
+    setText(this.said, searched ? (found.length ? "Rows are found" : "Nothing is found") : "");
     setText(this.note, searched ? `${count(found.length)} of ${count(all)} found` : note());
     setText(this.pages, last === 0 ? "" : `page ${count(this.page + 1)} of ${count(last + 1)}`);
     setHidden(this.before, last === 0);

@@ -17,7 +17,7 @@ export class Timeline {
     this.model = model;
     this.tell = tell;
     this.bars = [];
-    this.note = make("span", { class: "note", role: "status" });
+    this.note = make("span", { class: "note" });
     const button = make("button", { type: "button", title: "Save the listed tasks for Perfetto or chrome:tracing", onclick: () => saveTrace(model) }, "Trace");
     this.read = make("span", { class: "read" });
     this.canvas = make("canvas", { role: "img", "aria-label": "Timeline of the listed tasks by worker; the list of tasks has the same as text" });
