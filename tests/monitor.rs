@@ -89,6 +89,69 @@ fn a_killed_cluster_is_seen_as_lost_and_a_killed_processor_as_restarted() {
 }
 
 #[test]
+fn rows_and_totals_agree_as_soon_as_a_task_has_ended() {
+    let stack = Stack::new(2, &[], &[&guest("tests/guests/behaviour")]);
+    let client = Client::connect(&stack.address()).expect("a scheduler");
+    let add = client.function("behaviour.work:add").expect("a function");
+    for number in 1..=20_u64 {
+        client.submit(&add, (40_i64, 2_i64)).expect("submitted").value().expect("42");
+        let view = client.status().expect("status");
+        let finished: u64 = view.workers.iter().map(|worker| worker.finished).sum();
+        assert_eq!((view.tasks["succeeded"], finished), (number, number));
+        let at_work: u64 = view.workers.iter().map(|worker| worker.queued + worker.running).sum();
+        assert_eq!(at_work, 0, "{:?}", view.workers);
+    }
+    client.disconnect();
+}
+
+#[test]
+fn a_task_whose_processor_died_is_shown_with_its_worker() {
+    let stack = Stack::new(2, &[], &[&guest("tests/guests/behaviour")]);
+    let mut watcher = watcher(&stack, &[Topic::Tasks]);
+    let mut submit = Command::new(SCALER)
+        .args(["submit", &stack.address(), "behaviour.hostile:spin_forever"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("submit");
+    // Each attempt's processor is killed until the task is given up.
+    let mut killed = Vec::new();
+    until(&mut watcher, "the task is given up", |view| {
+        if let Some(worker) = view.workers.iter().find(|worker| worker.running == 1 && worker.pid > 0)
+            && !killed.contains(&worker.pid)
+        {
+            killed.push(worker.pid);
+            kill_process(Pid::from_raw(worker.pid.cast_signed()).expect("pid"), Signal::KILL).expect("kill");
+        }
+        view.recent.len() == 1
+    });
+    submit.wait().expect("submit ends");
+    let view = watcher.view();
+    let task = &view.recent[0];
+    assert!(task.state == "failed" && view.workers.iter().any(|worker| worker.name == task.worker), "{task:?}");
+    assert!(task.run_us > 0 && task.error.as_deref().is_some_and(|error| error.contains("processor died")), "{task:?}");
+}
+
+#[test]
+fn a_storage_that_does_not_answer_is_spoken_of_until_it_does() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("port").local_addr().expect("address").port();
+    let storage = format!("tcp://127.0.0.1:{port}");
+    let stack = Stack::scheduler(&["--object-storage-address", &storage], &[]);
+    stack.scheduler.wait_log(&format!("no object storage answers at {storage}"));
+    let log = stack.scheduler.log();
+    assert!(log.contains(&format!("scaler_object_storage_server {storage}")), "{log}");
+    let status = || text(&scaler(&["status", &stack.address()]).stdout);
+    wait_for("status says so", LONG, || status().contains(&format!("{storage} does not answer: ")).then_some(()));
+    assert!(stack.status()["scheduler"]["object_storage_problem"].is_string());
+    let program = env!("CARGO_BIN_EXE_scaler_object_storage_server");
+    let _storage = support::Process::start("storage", stack.dir.path(), program, &[&storage]);
+    stack.scheduler.wait_log(&format!("the object storage at {storage} answers now"));
+    wait_for("status takes it back", LONG, || (!status().contains("does not answer")).then_some(()));
+    let log = stack.scheduler.log();
+    assert_eq!(log.matches("no object storage answers").count(), 1, "once a silence: {log}");
+}
+
+#[test]
 fn a_watcher_waits_for_a_scheduler_that_is_away_and_begins_anew_with_another() {
     let modules = [guest("tests/guests/behaviour")];
     let mut stack = Stack::new(1, &[], &[&modules[0]]);

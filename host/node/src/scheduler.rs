@@ -19,7 +19,7 @@ use scaler_proto::{
     wire::{self, Frames, WireError},
 };
 
-use self::storage::Storage;
+use self::storage::{News, Storage};
 use crate::{
     config::{AllocatePolicy, SchedulerSettings},
     exit, ready,
@@ -163,8 +163,12 @@ impl Shell {
         self.receive(now, true)?;
         if ready.fds.first().copied().unwrap_or(false) {
             self.waker.clear();
-            if let Some(address) = self.storage.news() {
-                self.core.set_object_storage_address(Some(address.to_string()));
+            while let Some(news) = self.storage.news() {
+                match news {
+                    News::Moved(address) => self.core.set_object_storage_address(Some(address.to_string())),
+                    News::Silent(problem) => self.core.set_object_storage_problem(Some(problem)),
+                    News::Answers => self.core.set_object_storage_problem(None),
+                }
             }
         }
         if Instant::now() >= self.housekeeping {

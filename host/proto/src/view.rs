@@ -43,6 +43,9 @@ pub struct SchedulerView {
     pub scheduler_address: String,
     /// Where large values go, `None` while not connected.
     pub object_storage_address: Option<String>,
+    /// Why nothing answers there; `None` while something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_storage_problem: Option<String>,
     /// Where watchers connect.
     pub monitor_address: Option<String>,
     /// Program version.
@@ -96,19 +99,20 @@ pub struct WorkerView {
     pub capabilities: String,
     /// Process id of its processor.
     pub pid: u32,
-    /// Tasks assigned to it and not running. What the agent has not bound to a worker yet is spread evenly.
+    /// Tasks that it has in hand and that are not known to run. Together with `running` these are all tasks of its
+    /// agent; which worker has them is as of the agent's last report, and what that does not place is spread evenly.
     pub queued: u64,
-    /// Tasks that run on it.
+    /// Tasks that run on it: as in the totals, those that have run for more than 100 ms. Shorter ones are never told of.
     pub running: u64,
-    /// Tasks it has ended.
+    /// Tasks that ended on it, since the scheduler started.
     pub finished: u64,
     /// Processors started after the first.
     pub restarts: u32,
-    /// CPU use in thousandths of one core.
+    /// CPU use in thousandths of one core. This and all figures of memory are as of the agent's last report.
     pub cpu_permille: u32,
     /// Resident memory of its processor.
     pub rss_bytes: u64,
-    /// Milliseconds since its agent was last heard.
+    /// Milliseconds since its agent was last heard; it reports once an interval (1 s, unless it is set otherwise).
     pub last_seen_ms: u64,
     /// Tasks that may still be assigned to it before its queue is full.
     #[serde(default)]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use scaler_client::View;
-use scaler_proto::view::FunctionView;
+use scaler_proto::view::{FunctionView, SchedulerView};
 
 use super::{
     connect::Connection,
@@ -61,6 +61,15 @@ pub(super) fn shutdown(arguments: &ShutdownArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where the storage is, and what is wrong with it.
+fn storage(scheduler: &SchedulerView) -> Option<String> {
+    let address = scheduler.object_storage_address.clone()?;
+    Some(match &scheduler.object_storage_problem {
+        Some(problem) => format!("{address} does not answer: {problem}"),
+        None => address,
+    })
+}
+
 /// The view for people.
 fn picture(view: &View, shown: &Shown) -> String {
     let scheduler = &view.scheduler;
@@ -77,7 +86,7 @@ fn picture(view: &View, shown: &Shown) -> String {
         duration(scheduler.uptime_ms),
         scheduler.cpu_permille / 10,
         bytes(scheduler.rss_bytes),
-        scheduler.object_storage_address.clone().unwrap_or_else(none),
+        storage(scheduler).unwrap_or_else(none),
         scheduler.monitor_address.clone().unwrap_or_else(none),
         scheduler.allocate_policy,
         if scheduler.protected { "protected" } else { "clients may shut it down" },

@@ -15,7 +15,7 @@ use std::{
 use anyhow::Context as _;
 use scaler_net::{
     Address, Waker,
-    objects::{ClientOptions, ObjectClient},
+    objects::{ClientOptions, ObjectClient, ObjectError},
 };
 use scaler_proto::ids::{ClientId, ObjectId};
 
@@ -29,6 +29,8 @@ const START_MAX: Duration = Duration::from_secs(10);
 const RESTART: Duration = Duration::from_millis(500);
 /// How long the helper may take to end.
 const STOP_MAX: Duration = Duration::from_secs(1);
+/// A storage that does not answer for so long is spoken of.
+const MISSED_MAX: Duration = Duration::from_secs(2);
 /// How often the child is looked after.
 const WATCH: Duration = Duration::from_millis(200);
 
@@ -38,11 +40,22 @@ enum Order {
     Stop,
 }
 
+/// What the helper has to tell.
+#[derive(Debug)]
+pub(super) enum News {
+    /// The storage is somewhere else now.
+    Moved(Address),
+    /// Nothing answers there, and why.
+    Silent(String),
+    /// Something answers there, after it was silent.
+    Answers,
+}
+
 /// The handle that the scheduler's loop holds.
 pub(super) struct Storage {
     address: Address,
     orders: SyncSender<Order>,
-    news: Receiver<Address>,
+    news: Receiver<News>,
     /// Closed when the helper ends.
     ended: Receiver<()>,
     thread: JoinHandle<()>,
@@ -75,7 +88,7 @@ impl Storage {
             };
             let Some(address) = child.as_ref().map(|child| child.address.clone()).or(given) else { return };
             first.send(Ok(address.clone())).ok();
-            Helper { address, child, inbox, client: None, teller, waker }.run();
+            Helper { address, child, inbox, client: None, standing: Standing::Answers, teller, waker }.run();
         })?;
         let address = started.recv().context("the helper thread of the object storage ended")??;
         Ok(Self { address, orders, news, ended, thread })
@@ -86,9 +99,9 @@ impl Storage {
         &self.address
     }
 
-    /// Where it is now, if that has changed.
-    pub(super) fn news(&self) -> Option<Address> {
-        self.news.try_iter().last()
+    /// What is new about it.
+    pub(super) fn news(&self) -> Option<News> {
+        self.news.try_recv().ok()
     }
 
     pub(super) fn delete(&self, objects: Vec<ObjectId>) {
@@ -220,8 +233,18 @@ struct Helper {
     child: Option<Running>,
     inbox: Receiver<Order>,
     client: Option<ObjectClient>,
-    teller: mpsc::Sender<Address>,
+    standing: Standing,
+    teller: mpsc::Sender<News>,
     waker: Waker,
+}
+
+/// Whether the storage answers.
+enum Standing {
+    Answers,
+    /// It does not, since then; that is not worth a word yet, since servers may start in any order.
+    Missed(Instant),
+    /// It does not, and that was said.
+    Silent,
 }
 
 impl Helper {
@@ -230,6 +253,8 @@ impl Helper {
             match self.inbox.recv_timeout(WATCH) {
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(Order::Delete(objects)) => self.request(|client| client.delete(&objects).map(drop)),
+                // Said once a second, so that its silence is noticed even when there is nothing to say.
+                Ok(Order::Owners(owners)) if owners.is_empty() => self.request(|client| client.info().map(drop)),
                 Ok(Order::Owners(owners)) => self.request(|client| client.owners(&owners)),
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -237,13 +262,58 @@ impl Helper {
         }
     }
 
-    fn request(&mut self, what: impl FnOnce(&mut ObjectClient) -> Result<(), scaler_net::objects::ObjectError>) {
+    fn request(&mut self, what: impl FnOnce(&mut ObjectClient) -> Result<(), ObjectError>) {
+        let begun = Instant::now();
         let address = &self.address;
         let client = self.client.get_or_insert_with(|| ObjectClient::new(address.clone(), ClientOptions::default()));
-        if let Err(error) = what(client) {
-            tracing::warn!("object storage: {error}");
-            self.client = None;
+        match what(client) {
+            Ok(()) => {
+                if let Standing::Silent = std::mem::replace(&mut self.standing, Standing::Answers) {
+                    tracing::info!("the object storage at {address} answers now");
+                    self.tell(News::Answers);
+                }
+            }
+            Err(error) => {
+                self.client = None;
+                let problem = match &error {
+                    ObjectError::Io { source, .. } => source.to_string(),
+                    other => other.to_string(),
+                };
+                self.missed(begun, &problem);
+            }
         }
+    }
+
+    /// It did not answer a request that was begun then.
+    fn missed(&mut self, begun: Instant, problem: &str) {
+        match self.standing {
+            Standing::Answers => self.standing = Standing::Missed(begun),
+            Standing::Missed(_) | Standing::Silent => {}
+        }
+        if let Standing::Missed(since) = self.standing
+            && since.elapsed() >= MISSED_MAX
+        {
+            self.standing = Standing::Silent;
+            let address = &self.address;
+            let remedy = match self.child {
+                Some(_) => "it is the scheduler's own; see its lines above".to_owned(),
+                None => format!(
+                    "start one there with `scaler_object_storage_server {address}`, or leave --object-storage-address \
+                     out and the scheduler starts its own"
+                ),
+            };
+            tracing::warn!(
+                "no object storage answers at {address}: {problem}; values above 64 KiB cannot be passed until one \
+                 does: {remedy}"
+            );
+            self.tell(News::Silent(problem.to_owned()));
+        }
+    }
+
+    fn tell(&self, news: News) {
+        // A scheduler that ends does not listen any more.
+        self.teller.send(news).ok();
+        self.waker.wake();
     }
 
     /// Starts the child again if it has died.
@@ -267,8 +337,7 @@ impl Helper {
             Ok(running) => {
                 if running.address != self.address {
                     self.address = running.address.clone();
-                    self.teller.send(running.address.clone()).ok();
-                    self.waker.wake();
+                    self.tell(News::Moved(running.address.clone()));
                 }
                 self.client = None;
                 self.child = Some(running);

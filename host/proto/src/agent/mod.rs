@@ -271,7 +271,7 @@ impl Agent {
         let Place::Handed { worker, sequence } = task.place else {
             self.tasks.remove(slot);
             match stop.reason {
-                StopReason::Cancel => self.finish(stop.attempt, canceled(), TaskStats::default()),
+                StopReason::Cancel => self.finish(stop.attempt, canceled(), TaskStats::nowhere()),
                 StopReason::TakeBack => self.give_back(stop.attempt, ReturnReason::GivenBack, String::new()),
                 StopReason::Discard => {}
             }
@@ -415,12 +415,12 @@ impl Agent {
 
     fn fail(&mut self, slot: u32, failure: Failure) {
         if let Some(task) = self.tasks.remove(slot) {
-            self.finish(task.attempt(), Outcome::Failed(failure), TaskStats::default());
+            self.finish(task.attempt(), Outcome::Failed(failure), TaskStats::nowhere());
         }
     }
 
     fn give_back(&mut self, attempt: Attempt, reason: ReturnReason, message: String) {
-        self.uplink.returned.push(Returned { attempt, reason, message });
+        self.uplink.returned.push(Returned { attempt, reason, message, stats: TaskStats::default() });
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     ids::Time,
-    message::{Heartbeat, Outcome, ReturnReason, Run, Running, StopReason, TaskStats, WorkerLoad},
+    message::{Heartbeat, Outcome, ReturnReason, Returned, Run, Running, StopReason, TaskStats, WorkerLoad},
 };
 
 /// `Running` is said of tasks that are older.
@@ -49,7 +49,6 @@ impl Agent {
             state.running = None;
         }
         state.is_stuck = false;
-        state.finished += 1;
         state.quick_deaths = 0;
         state.measure(stats.run_us + u64::from(stats.start_us));
         if let Some((_, slot)) = slot
@@ -100,7 +99,7 @@ impl Agent {
             stop => {
                 self.tasks.remove(slot);
                 match stop {
-                    Some(StopReason::Cancel) => self.finish(attempt, canceled(), TaskStats::default()),
+                    Some(StopReason::Cancel) => self.finish(attempt, canceled(), TaskStats::nowhere()),
                     Some(StopReason::Discard) => {}
                     None | Some(StopReason::TakeBack) => {
                         self.give_back(attempt, ReturnReason::GivenBack, String::new());
@@ -124,7 +123,7 @@ impl Agent {
         // From the back, so that what comes back to the front of the queue keeps its order.
         for (sequence, slot) in in_flight.into_iter().rev() {
             if Some(sequence) == running {
-                self.blame(slot, (sequence, ran_us), killing, description);
+                self.blame(slot, (worker, sequence, ran_us), killing, description);
             } else {
                 if let Some(task) = self.tasks.get_mut(slot) {
                     task.stop = task.stop.filter(|stop| *stop != StopReason::TakeBack || self.departure.is_some());
@@ -142,11 +141,11 @@ impl Agent {
     }
 
     /// The task that ran when its processor died.
-    fn blame(&mut self, slot: u32, ran: (u64, u64), killing: Option<KillCause>, description: &str) {
-        let (sequence, ran_us) = ran;
+    fn blame(&mut self, slot: u32, ran: (u16, u64, u64), killing: Option<KillCause>, description: &str) {
+        let (worker, sequence, ran_us) = ran;
         let Some(task) = self.tasks.get(slot) else { return };
         let (attempt, stop, run) = (task.attempt(), task.stop, task.run.clone());
-        let stats = TaskStats { run_us: ran_us, ..TaskStats::default() };
+        let stats = TaskStats { run_us: ran_us, worker, ..TaskStats::default() };
         match (stop, killing) {
             (Some(StopReason::Discard), _) => drop(self.tasks.remove(slot)),
             (Some(StopReason::Cancel), _) => {
@@ -163,7 +162,8 @@ impl Agent {
             (_, Some(_)) => self.requeue(slot),
             (_, None) => {
                 self.tasks.remove(slot);
-                self.give_back(attempt, ReturnReason::ProcessorDied, description.to_owned());
+                let (reason, message) = (ReturnReason::ProcessorDied, description.to_owned());
+                self.uplink.returned.push(Returned { attempt, reason, message, stats });
             }
         }
     }
@@ -225,7 +225,6 @@ impl Agent {
                 pid: worker.pid,
                 queued: worker.in_flight.len() as u32 - running,
                 running,
-                finished: worker.finished,
                 restarts: worker.restarts,
                 cpu_permille: worker.cpu_permille,
                 rss_bytes: worker.rss_bytes,

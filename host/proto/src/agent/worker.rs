@@ -66,7 +66,6 @@ pub(super) struct Worker {
     /// Its queue was given to others because its task takes long; it gets nothing until it answers.
     pub(super) is_stuck: bool,
     pub(super) mean_us: Option<f64>,
-    pub(super) finished: u64,
     pub(super) restarts: u32,
     pub(super) quick_deaths: u32,
     pub(super) failed_starts: u32,
@@ -89,7 +88,6 @@ impl Worker {
             take_back_pending: false,
             is_stuck: false,
             mean_us: None,
-            finished: 0,
             restarts: 0,
             quick_deaths: 0,
             failed_starts: 0,

@@ -132,6 +132,9 @@ pub struct Returned {
     /// For people.
     #[serde(default)]
     pub message: String,
+    /// What is known of the run if its processor died, with the worker; nothing otherwise.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub stats: TaskStats,
 }
 
 /// See [`Message::Running`](super::Message::Running).

@@ -162,8 +162,6 @@ pub struct WorkerLoad {
     pub queued: u32,
     /// 1 while a task runs.
     pub running: u32,
-    /// Tasks it has ended.
-    pub finished: u64,
     /// Processors started for it after the first.
     pub restarts: u32,
     /// CPU use of the processor over the last interval, in thousandths of one core.

@@ -111,7 +111,7 @@ pub struct TaskStats {
     /// Most guest memory in use at once.
     #[serde(default, skip_serializing_if = "is_default")]
     pub peak_memory_bytes: u64,
-    /// Index of the worker within its agent.
+    /// Index of the worker within its agent, [`TaskStats::NO_WORKER`] if none had it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub worker: u16,
     /// Which attempt this was.
@@ -126,4 +126,15 @@ pub struct TaskStats {
     /// Filled in by the scheduler for clients that asked for profiling: the worker's name.
     #[serde(default, skip_serializing_if = "is_default")]
     pub worker_name: String,
+}
+
+impl TaskStats {
+    /// See [`TaskStats::worker`].
+    pub const NO_WORKER: u16 = u16::MAX;
+
+    /// Of a task that no worker had.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        Self { worker: Self::NO_WORKER, ..Self::default() }
+    }
 }

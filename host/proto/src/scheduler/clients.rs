@@ -343,6 +343,7 @@ impl Scheduler {
             losses: 0,
             misfits: 0,
             cluster: None,
+            worker: None,
             position: 0,
             reserved: 0,
             accepted: now,

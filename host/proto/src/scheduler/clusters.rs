@@ -41,7 +41,12 @@ pub(super) struct Worker {
     /// Its name as views show it.
     pub(super) name: Arc<str>,
     pub(super) info: WorkerInfo,
+    /// As of the last report.
     pub(super) load: WorkerLoad,
+    /// Tasks that were reported running on it and are not known to have left it.
+    pub(super) running: u64,
+    /// Tasks that ended on it.
+    pub(super) finished: u64,
 }
 
 /// What an agent uses, beside its processors.
@@ -75,7 +80,7 @@ pub(super) struct Cluster {
     pub(super) assigned: Vec<TaskKey>,
     pub(super) by_class: BTreeMap<ClassKey, u64>,
     mean_run_ns: Option<u64>,
-    ended: u64,
+    pub(super) ended: u64,
     /// Tasks that each worker may have in hand.
     pub(super) depth: u64,
     /// Tasks it may have in hand.
@@ -192,9 +197,13 @@ impl Scheduler {
         cluster.ready = hello.ready;
         cluster.leaving = false;
         cluster.defined.clear();
+        // Its tasks went elsewhere when it was lost; what its workers have done stays theirs.
+        let finished: BTreeMap<_, _> =
+            std::mem::take(&mut cluster.workers).into_iter().map(|worker| (worker.name, worker.finished)).collect();
         let fresh = |info: WorkerInfo| {
-            let name = clip(&info.name, NAME_BYTES).into();
-            Worker { name, info, load: WorkerLoad::default() }
+            let name: Arc<str> = clip(&info.name, NAME_BYTES).into();
+            let finished = finished.get(&name).copied().unwrap_or(0);
+            Worker { name, info, load: WorkerLoad::default(), running: 0, finished }
         };
         cluster.revision += 1;
         cluster.workers = hello.workers.into_iter().map(fresh).collect();
@@ -247,12 +256,16 @@ impl Scheduler {
             return;
         };
         let position = task.position;
+        let worker = task.worker.take();
         let reserved = u64::from(std::mem::take(&mut task.reserved));
         if !self.seeded.is(Fault::KeepRoomOfResults) {
             self.buffered -= reserved;
         }
         self.wake = true;
         let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        if let Some(worker) = worker.and_then(|worker| cluster.workers.get_mut(usize::from(worker))) {
+            worker.running = worker.running.saturating_sub(1);
+        }
         cluster.assigned.swap_remove(position);
         if let Some(moved) = cluster.assigned.get(position)
             && let Some(task) = self.tasks.get_mut(*moved)
@@ -368,12 +381,7 @@ impl Scheduler {
     fn done_one(&mut self, now: Time, id: AgentId, done: Done, out: &mut Vec<Effect>) {
         let Done { task: name, attempt, outcome, mut stats } = done;
         stats.attempt = attempt;
-        let mut ran = None;
         if let Some(cluster) = self.clusters.get_mut(&id) {
-            if stats.run_us > 0 || stats.start_us > 0 {
-                let worker = cluster.workers.get(usize::from(stats.worker));
-                ran = worker.map(|worker| Ran { cluster: id, worker: Arc::clone(&worker.name) });
-            }
             cluster.ended += 1;
             cluster.sample(stats.run_us.saturating_mul(1_000));
             if self.clients.get(&name.client).is_some_and(|client| client.profiling)
@@ -422,7 +430,15 @@ impl Scheduler {
         if let Some(function) = self.tasks.get(key).map(|task| task.function) {
             self.functions.sample_result(function, length);
         }
+        let ran = self.ran(id, stats.worker);
         self.finish(now, key, Ending { event: event_of(&outcome), outcome, stats, ran }, out);
+    }
+
+    /// Counts a task that ends on a worker, if there is such a one.
+    fn ran(&mut self, id: AgentId, worker: u16) -> Option<Ran> {
+        let worker = self.clusters.get_mut(&id)?.workers.get_mut(usize::from(worker))?;
+        worker.finished += 1;
+        Some(Ran { cluster: id, worker: Arc::clone(&worker.name) })
     }
 
     /// Whether a failure is tried again because the client asked for that. One of an attempt that is not the current
@@ -434,7 +450,7 @@ impl Scheduler {
     }
 
     pub(super) fn returned(&mut self, now: Time, id: AgentId, returns: Vec<Returned>, out: &mut Vec<Effect>) {
-        for Returned { attempt, reason, message } in returns {
+        for Returned { attempt, reason, message, stats } in returns {
             let Some(key) = self.current(id, attempt) else { continue };
             let Some(task) = self.tasks.get_mut(key) else { continue };
             let mut ending = None;
@@ -444,7 +460,8 @@ impl Scheduler {
                     task.deaths += u32::from(!self.seeded.is(Fault::ForgetDeaths));
                     if task.deaths >= self.config.max_attempts {
                         let text = format!("its processor died {} times while it ran; last: {message}", task.deaths);
-                        ending = Some(Ending::failed(Event::Fail, FailureKind::ProcessorDied, text));
+                        let ending_there = Ending::failed(Event::Fail, FailureKind::ProcessorDied, text);
+                        ending = Some(Ending { ran: self.ran(id, stats.worker), stats, ..ending_there });
                     }
                 }
                 ReturnReason::CannotRun => {
@@ -479,12 +496,18 @@ impl Scheduler {
     }
 
     pub(super) fn running(&mut self, id: AgentId, reports: Vec<Running>) {
-        for Running { attempt, .. } in reports {
+        for Running { attempt, worker: index } in reports {
             let Some(key) = self.current(id, attempt) else { continue };
             if self.tasks.step(key, Event::Start).is_ok()
                 && let Some(cluster) = self.clusters.get_mut(&id)
             {
                 cluster.sample(RUNNING_NS);
+                if let (Some(worker), Some(task)) =
+                    (cluster.workers.get_mut(usize::from(index)), self.tasks.get_mut(key))
+                {
+                    worker.running += 1;
+                    task.worker = Some(index);
+                }
             }
         }
         if let Some(cluster) = self.clusters.get_mut(&id) {

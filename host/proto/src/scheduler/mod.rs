@@ -222,6 +222,8 @@ pub struct Scheduler {
     alarm: Option<Time>,
     stopping: Option<Stopping>,
     usage: Usage,
+    /// See [`Scheduler::set_object_storage_problem`].
+    storage_problem: Option<String>,
     monitor: Monitor,
     seeded: Seeded,
 }
@@ -250,6 +252,7 @@ impl Scheduler {
             alarm: None,
             stopping: None,
             usage: Usage::default(),
+            storage_problem: None,
             monitor: Monitor::new(now),
             seeded: Seeded::default(),
         }
@@ -668,11 +671,6 @@ impl Scheduler {
     /// Large values go there from now on; peers that connect later are told.
     pub fn set_object_storage_address(&mut self, address: Option<String>) {
         self.config.object_storage_address = address;
-    }
-
-    /// What the process uses, for views.
-    pub fn set_usage(&mut self, usage: Usage) {
-        self.usage = usage;
     }
 
     /// The clients whose objects must be kept.

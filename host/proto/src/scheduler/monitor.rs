@@ -27,7 +27,7 @@ use crate::{
 use self::{
     lines::Lines,
     ring::Ring,
-    rows::{Rows, Shape},
+    rows::{Figures, Rows, Shape},
     totals::Totals,
     update::Part,
 };
@@ -37,8 +37,9 @@ use super::{Scheduler, peers::Standing, view::ENTRIES_MAX};
 const WATCHERS_MAX: usize = 1_024;
 /// Shortest time from one round to the next.
 const ROUND_MS: u64 = 250;
-/// What each watcher adds to it, if that is longer.
-const ROUND_WATCHER_MS: u64 = 5;
+/// What each watcher adds to it, if that is longer: together they are told a hundred times a second at most. Whoever
+/// comes anew does not wait for that.
+const ROUND_WATCHER_MS: u64 = 10;
 /// A round in which nothing happened is due after this long.
 const IDLE_MS: u64 = 1_000;
 /// A watcher that has not taken an update by then is cut off.
@@ -104,10 +105,14 @@ pub(super) struct Monitor {
     watchers: BTreeMap<PeerId, Watcher>,
     /// Whether one of them waits for a round.
     is_awaited: bool,
+    /// Whether one of these has seen nothing yet.
+    is_newcomer: bool,
     /// Number of the last update.
     number: u64,
     /// The last round, `None` before the first.
     round: Option<Time>,
+    /// The last round that was for all, not for newcomers alone.
+    beat: Time,
     /// Something has happened since then.
     is_news: bool,
     /// When the watchers were looked at last.
@@ -126,8 +131,10 @@ impl Monitor {
             rows: Rows::default(),
             watchers: BTreeMap::new(),
             is_awaited: false,
+            is_newcomer: false,
             number: 0,
             round: None,
+            beat: Time(0),
             is_news: false,
             looked: now,
         }
@@ -173,7 +180,9 @@ impl Monitor {
     }
 
     fn look_for_waiting(&mut self) {
-        self.is_awaited = self.watchers.values().any(Watcher::is_waiting);
+        let mut waiting = self.watchers.values().filter(|watcher| watcher.is_waiting()).peekable();
+        self.is_awaited = waiting.peek().is_some();
+        self.is_newcomer = waiting.any(|watcher| watcher.cursor.is_none());
     }
 
     /// From one round to the next while something happens.
@@ -188,11 +197,17 @@ impl Monitor {
         share.max(TASKS_MIN)
     }
 
-    /// When a round is due for those that wait.
+    /// When a round is due for all that wait.
+    fn beat_due(&self) -> Time {
+        let pace = self.pace_ms();
+        self.beat.plus_ms(if self.is_news { pace } else { pace.max(IDLE_MS) })
+    }
+
+    /// When a round is due for some that wait.
     fn due(&self) -> Time {
         let Some(round) = self.round else { return Time(0) };
-        let pace = self.pace_ms();
-        round.plus_ms(if self.is_news { pace } else { pace.max(IDLE_MS) })
+        let due = self.beat_due();
+        if self.is_newcomer { due.min(round.plus_ms(ROUND_MS)) } else { due }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
@@ -293,8 +308,12 @@ impl Scheduler {
         }
         self.monitor.looked = now;
         self.cut_off_stalled(now);
-        if self.monitor.is_awaited && now >= self.monitor.due() && self.monitor.bodies_bytes() <= BODIES_BYTES_MAX {
-            self.round(now);
+        if self.monitor.is_awaited && now >= self.monitor.due() {
+            if self.monitor.bodies_bytes() <= BODIES_BYTES_MAX {
+                self.round(now);
+            } else {
+                (self.monitor.round, self.monitor.beat) = (Some(now), now);
+            }
         }
     }
 
@@ -342,11 +361,13 @@ impl Scheduler {
         self.monitor.look_for_waiting();
     }
 
-    /// Tells all watchers that wait what they lack.
+    /// Tells the watchers that wait what they lack; between two beats only those that have seen nothing yet.
     fn round(&mut self, now: Time) {
         self.refresh(now);
+        let is_beat = self.monitor.round.is_none() || now >= self.monitor.beat_due();
         let mut groups: BTreeMap<(u64, Topics), Vec<PeerId>> = BTreeMap::new();
-        for (peer, watcher) in self.monitor.watchers.iter().filter(|(_, watcher)| watcher.is_waiting()) {
+        let waiting = self.monitor.watchers.iter().filter(|(_, watcher)| watcher.is_waiting());
+        for (peer, watcher) in waiting.filter(|(_, watcher)| is_beat || watcher.cursor.is_none()) {
             let number = watcher.cursor.map_or(0, |cursor| cursor.number);
             groups.entry((number, watcher.topics)).or_default().push(*peer);
         }
@@ -365,7 +386,10 @@ impl Scheduler {
             }
         }
         self.monitor.round = Some(now);
-        self.monitor.is_news = false;
+        if is_beat {
+            self.monitor.beat = now;
+            self.monitor.is_news = false;
+        }
         self.monitor.look_for_waiting();
     }
 
@@ -381,7 +405,11 @@ impl Scheduler {
             rows.cluster_heard(*id, self.heard(cluster.peer, cluster.last_heard));
             let shape = Shape {
                 revision: cluster.revision,
-                assigned: cluster.assigned.len(),
+                figures: Figures {
+                    assigned: cluster.assigned.len(),
+                    running: cluster.workers.iter().map(|worker| worker.running).sum(),
+                    ended: cluster.ended,
+                },
                 is_lost: cluster.peer.is_none(),
                 is_ready: cluster.is_ready(),
                 is_leaving: cluster.leaving,

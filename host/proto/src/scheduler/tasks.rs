@@ -40,6 +40,8 @@ pub(super) struct Task {
     pub(super) misfits: u32,
     /// Where the current attempt is.
     pub(super) cluster: Option<AgentId>,
+    /// Which of its workers runs it, once that is reported.
+    pub(super) worker: Option<u16>,
     /// Index in that cluster's list.
     pub(super) position: usize,
     /// Room kept for its result.

@@ -6,6 +6,7 @@ mod names;
 mod objects;
 mod orders;
 mod sessions;
+mod workers;
 
 use super::*;
 use crate::{
@@ -236,7 +237,12 @@ fn attempt(run: &Run) -> Attempt {
 }
 
 fn returned(run: &Run, reason: ReturnReason) -> Message {
-    Message::Returned(vec![Returned { attempt: attempt(run), reason, message: "as told".to_owned() }])
+    Message::Returned(vec![Returned {
+        attempt: attempt(run),
+        reason,
+        message: "as told".to_owned(),
+        stats: TaskStats::default(),
+    }])
 }
 
 fn numbers(runs: &[Run]) -> Vec<u64> {
@@ -633,7 +639,7 @@ fn the_view_shows_no_more_tasks_than_there_are() {
     let load = WorkerLoad { queued: 100, running: 1, ..WorkerLoad::default() };
     let workers = vec![load.clone(), load];
     env.say(agent, Message::Heartbeat(vec![Heartbeat { workers, ..Heartbeat::default() }]));
-    assert_eq!(shown(&env), [(1, 1), (0, 1)]);
+    assert_eq!(shown(&env), [(2, 0), (1, 0)], "as reported, but none is known to run for long");
     env.say(agent, Message::Done(runs.iter().map(ok).collect()));
     assert_eq!(shown(&env), [(0, 0), (0, 0)], "the report is older than the end of the tasks");
 }

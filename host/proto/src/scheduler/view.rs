@@ -23,6 +23,8 @@ const PARKED_MAX: usize = 256;
 const UNFINISHED_MAX: usize = 256;
 /// Places of the slab that are looked at for tasks that wait.
 const SCANNED_MAX: usize = 16_384;
+/// Longest reason that is shown.
+const ERROR_BYTES: usize = 400;
 /// Longest name that is shown; those of peers may have any length.
 pub(super) const NAME_BYTES: usize = 200;
 
@@ -43,6 +45,16 @@ pub(super) fn clip(text: &str, bytes: usize) -> &str {
 }
 
 impl Scheduler {
+    /// Why the object storage does not answer, for views; `None` while it does.
+    pub fn set_object_storage_problem(&mut self, problem: Option<String>) {
+        self.storage_problem = problem;
+    }
+
+    /// What the process uses, for views.
+    pub fn set_usage(&mut self, usage: Usage) {
+        self.usage = usage;
+    }
+
     /// A bounded picture of the cluster.
     #[must_use]
     pub fn view(&self, now: Time) -> View {
@@ -122,6 +134,7 @@ impl Scheduler {
         SchedulerView {
             scheduler_address: self.config.scheduler_address.clone(),
             object_storage_address: self.config.object_storage_address.clone(),
+            object_storage_problem: self.storage_problem.as_deref().map(|why| clip(why, ERROR_BYTES).to_owned()),
             monitor_address: self.config.monitor_address.clone(),
             version: self.config.version.clone(),
             epoch: self.config.epoch,
@@ -150,31 +163,31 @@ impl Scheduler {
         id: AgentId,
         cluster: &'a Cluster,
     ) -> impl Iterator<Item = WorkerView> + 'a {
-        let shares = shares(cluster);
+        let queued = queued(cluster);
         let last_seen_ms = now.since(self.heard(cluster.peer, cluster.last_heard)) / 1_000_000;
         let lost = cluster.peer.is_none();
-        cluster.workers.iter().zip(shares).map(move |(Worker { name, info, load }, (queued, running))| WorkerView {
-            name: name.as_ref().to_owned(),
+        cluster.workers.iter().zip(queued).map(move |(worker, queued)| WorkerView {
+            name: worker.name.as_ref().to_owned(),
             cluster: id.to_string(),
             host: clip(&cluster.name, NAME_BYTES).to_owned(),
             state: match () {
                 () if lost => "lost",
-                () if load.retired => "retired",
+                () if worker.load.retired => "retired",
                 () if cluster.leaving => "leaving",
                 () if cluster.is_ready() => "ready",
                 () => "starting",
             }
             .to_owned(),
-            capabilities: clip(&info.capabilities.to_string(), NAME_BYTES).to_owned(),
-            pid: load.pid,
+            capabilities: clip(&worker.info.capabilities.to_string(), NAME_BYTES).to_owned(),
+            pid: worker.load.pid,
             queued,
-            running,
-            finished: load.finished,
-            restarts: load.restarts,
-            cpu_permille: load.cpu_permille,
-            rss_bytes: load.rss_bytes,
+            running: worker.running,
+            finished: worker.finished,
+            restarts: worker.load.restarts,
+            cpu_permille: worker.load.cpu_permille,
+            rss_bytes: worker.load.rss_bytes,
             last_seen_ms,
-            free: u64::from(info.queue_size).saturating_sub(queued + running),
+            free: u64::from(worker.info.queue_size).saturating_sub(queued + worker.running),
             agent_cpu_permille: cluster.agent.cpu_permille,
             agent_rss_bytes: cluster.agent.rss_bytes,
             memory_free_bytes: cluster.agent.memory_free_bytes,
@@ -183,18 +196,22 @@ impl Scheduler {
     }
 }
 
-/// What each worker of a cluster has queued and running. The cluster's last report says where its tasks were, the
-/// scheduler knows how many there are now; what no report places is spread evenly.
-fn shares(cluster: &Cluster) -> Vec<(u64, u64)> {
-    let mut left = cluster.assigned.len() as u64;
-    let mut take = |reported: u32| {
-        let taken = u64::from(reported).min(left);
+/// What each worker of a cluster has in hand and is not known to run. How many tasks the cluster has and which of them
+/// run, the scheduler knows itself; where the others are, as of the last report. What no report places is spread evenly.
+fn queued(cluster: &Cluster) -> Vec<u64> {
+    let running: u64 = cluster.workers.iter().map(|worker| worker.running).sum();
+    let mut left = (cluster.assigned.len() as u64).saturating_sub(running);
+    let mut take = |reported: u64| {
+        let taken = reported.min(left);
         left -= taken;
         taken
     };
-    let running: Vec<_> = cluster.workers.iter().map(|worker| take(worker.load.running)).collect();
-    let queued: Vec<_> = cluster.workers.iter().map(|worker| take(worker.load.queued)).collect();
+    // Each has what it is at before any has what waits behind that.
+    let at_work = |worker: &Worker| u64::from(worker.load.running).saturating_sub(worker.running);
+    let first: Vec<_> = cluster.workers.iter().map(|worker| take(at_work(worker))).collect();
+    let placed: Vec<_> =
+        cluster.workers.iter().zip(first).map(|(worker, first)| first + take(worker.load.queued.into())).collect();
     let count = (cluster.workers.len() as u64).max(1);
     let unplaced = |index: usize| left / count + u64::from((index as u64) < left % count);
-    queued.into_iter().enumerate().map(|(index, queued)| queued + unplaced(index)).zip(running).collect()
+    placed.into_iter().enumerate().map(|(index, placed)| placed + unplaced(index)).collect()
 }

@@ -43,13 +43,21 @@ struct Heard {
     round: u64,
 }
 
+/// Tasks of a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Figures {
+    pub(super) assigned: usize,
+    pub(super) running: u64,
+    pub(super) ended: u64,
+}
+
 /// What of a cluster tells whether its workers have to be looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shape {
     /// Raised by every report and whatever else changes its workers.
     pub(super) revision: u64,
-    /// Tasks assigned to it.
-    pub(super) assigned: usize,
+    /// What changes all the time.
+    pub(super) figures: Figures,
     pub(super) is_lost: bool,
     pub(super) is_ready: bool,
     pub(super) is_leaving: bool,
@@ -99,7 +107,7 @@ impl Rows {
                 let first = self.workers.range((id, 0)..).next().filter(|(key, _)| key.0 == id);
                 first.is_some_and(|(_, row)| now < row.at.plus_ms(FIGURES_MS))
             };
-            known == shape || (Shape { assigned: shape.assigned, ..known } == shape && !is_lively && is_early())
+            known == shape || (Shape { figures: shape.figures, ..known } == shape && !is_lively && is_early())
         });
         if is_same {
             self.workers.range_mut((id, 0)..=(id, u16::MAX)).for_each(|(_, row)| row.round = self.round);
