@@ -167,7 +167,8 @@ fn a_watcher_waits_for_a_scheduler_that_is_away_and_begins_anew_with_another() {
     });
     assert!(watcher.stale_since().is_some() && watcher.view().recent.len() == 1, "what was known stays");
     let scheduler = env!("CARGO_BIN_EXE_scaler_scheduler");
-    let args = [address.as_str(), "--monitor-address", &monitor];
+    // It needs no storage; one of its own would be at the next port, which may be anybody's.
+    let args = [address.as_str(), "--monitor-address", &monitor, "--object-storage-address", "tcp://127.0.0.1:9"];
     let mut second = support::Process::start("second", stack.dir.path(), scheduler, &args);
     until(&mut watcher, "the other scheduler", |view| view.scheduler.epoch != epoch);
     assert!(watcher.is_live() && watcher.view().recent.is_empty() && watcher.view().tasks["succeeded"] == 0);

@@ -102,7 +102,7 @@ pub struct WorkerView {
     /// Tasks that it has in hand and that are not known to run. Together with `running` these are all tasks of its
     /// agent; which worker has them is as of the agent's last report, and what that does not place is spread evenly.
     pub queued: u64,
-    /// Tasks that run on it: as in the totals, those that have run for more than 100 ms. Shorter ones are never told of.
+    /// Tasks that run on it: as in the totals, those that have run for more than 100 ms. Shorter ones are not told of.
     pub running: u64,
     /// Tasks that ended on it, since the scheduler started.
     pub finished: u64,

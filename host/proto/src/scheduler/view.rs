@@ -197,7 +197,8 @@ impl Scheduler {
 }
 
 /// What each worker of a cluster has in hand and is not known to run. How many tasks the cluster has and which of them
-/// run, the scheduler knows itself; where the others are, as of the last report. What no report places is spread evenly.
+/// run, the scheduler knows itself; where the others are, as of the last report. What that does not place is spread
+/// evenly.
 fn queued(cluster: &Cluster) -> Vec<u64> {
     let running: u64 = cluster.workers.iter().map(|worker| worker.running).sum();
     let mut left = (cluster.assigned.len() as u64).saturating_sub(running);
