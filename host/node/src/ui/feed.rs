@@ -100,19 +100,22 @@ impl Feed {
             };
         }
         let version = self.version;
-        let same = |before: &WorkerView, after: &WorkerView| {
-            // Silence grows by itself, at the reader's too; only being heard again is news.
-            before.last_seen_ms <= after.last_seen_ms
-                && *before == WorkerView { last_seen_ms: before.last_seen_ms, ..after.clone() }
+        let same = |before: &mut WorkerView, after: &WorkerView| {
+            // Silence grows by itself, at the reader's too; only being heard again is news. Who comes anew sees it as
+            // it is now.
+            let is_silent = before.last_seen_ms <= after.last_seen_ms;
+            before.last_seen_ms = after.last_seen_ms;
+            is_silent && before == after
         };
         let key = |worker: &WorkerView| (worker.cluster.clone(), worker.name.clone());
         let mut forgotten = self.workers.update(version, &view.workers, key, same);
-        let same = |before: &ClientView, after: &ClientView| {
-            before.last_seen_ms <= after.last_seen_ms
-                && *before == ClientView { last_seen_ms: before.last_seen_ms, ..after.clone() }
+        let same = |before: &mut ClientView, after: &ClientView| {
+            let is_silent = before.last_seen_ms <= after.last_seen_ms;
+            before.last_seen_ms = after.last_seen_ms;
+            is_silent && before == after
         };
         forgotten |= self.clients.update(version, &view.clients, |client| client.id.clone(), same);
-        forgotten |= self.functions.update(version, &view.functions, |function| function.call.clone(), |a, b| a == b);
+        forgotten |= self.functions.update(version, &view.functions, |function| function.call.clone(), |a, b| *a == *b);
         if forgotten {
             self.floor = version;
         }
@@ -192,19 +195,19 @@ impl<K, T> Default for Rows<K, T> {
 }
 
 impl<K: Ord + Clone, T: Clone> Rows<K, T> {
-    /// Takes the entries as they are now; whether some that went had to be forgotten.
-    fn update(&mut self, version: u64, now: &[T], key: impl Fn(&T) -> K, same: impl Fn(&T, &T) -> bool) -> bool {
+    /// Takes the entries as they are now; whether some that went had to be forgotten. `same` says whether an entry is
+    /// as it was, and brings up to date what is no news.
+    fn update(&mut self, version: u64, now: &[T], key: impl Fn(&T) -> K, same: impl Fn(&mut T, &T) -> bool) -> bool {
         let mut before = std::mem::take(&mut self.rows);
         for entry in now {
             let key = key(entry);
-            let stamp = match before.remove(&key) {
-                Some((stamp, known)) if same(&known, entry) => {
-                    self.rows.insert(key, (stamp, known));
-                    continue;
-                }
-                _ => version,
-            };
-            self.rows.insert(key, (stamp, entry.clone()));
+            if let Some((stamp, mut known)) = before.remove(&key)
+                && same(&mut known, entry)
+            {
+                self.rows.insert(key, (stamp, known));
+            } else {
+                self.rows.insert(key, (version, entry.clone()));
+            }
         }
         self.gone.extend(before.into_keys().map(|key| (version, key)));
         let excess = self.gone.len().saturating_sub(GONE_MAX);
@@ -300,6 +303,7 @@ mod tests {
         let version = feed.version();
         feed.see(View { workers: vec![worker("a", 0, 350)], ..View::default() }, 2);
         assert_eq!(told(&mut feed, version)["workers"], serde_json::json!([]));
+        assert_eq!(told(&mut feed, 0)["workers"][0]["last_seen_ms"], 350, "who comes anew sees the silence as it is");
         feed.see(View { workers: vec![worker("a", 0, 20)], ..View::default() }, 3);
         assert_eq!(told(&mut feed, version)["workers"][0]["last_seen_ms"], 20);
     }

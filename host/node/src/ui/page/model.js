@@ -31,7 +31,8 @@ export class Model {
   }
 
   apply(update) {
-    const now = Date.now();
+    // The silence of a scheduler that is away counts as well.
+    const now = update.stale_since_ms && update.at_ms ? update.at_ms : Date.now();
     if (update.full) this.forget();
     this.loaded = true;
     this.monitorAddress = update.monitor_address;

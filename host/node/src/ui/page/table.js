@@ -7,7 +7,7 @@ import { count } from "./format.js";
 const PAGE_ROWS = 50;
 
 // Names with numbers in them as people count: w-9 before w-10.
-const names = new Intl.Collator("en", { numeric: true });
+export const names = new Intl.Collator("en", { numeric: true });
 const compare = (one, other) => (typeof one === "string" ? names.compare(one, other) : one - other);
 
 export class Table {

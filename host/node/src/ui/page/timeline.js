@@ -3,6 +3,7 @@
 import { fit } from "./chart.js";
 import { make, save, setHidden, setText } from "./dom.js";
 import * as format from "./format.js";
+import { names } from "./table.js";
 import { shortTask } from "./tables.js";
 
 const LANES_MAX = 40;
@@ -52,7 +53,7 @@ export class Timeline {
       if (!lanes.has(key)) lanes.set(key, []);
       lanes.get(key).push(task);
     }
-    const shown = [...lanes].sort(([one], [other]) => (one < other ? -1 : 1)).slice(0, LANES_MAX);
+    const shown = [...lanes].sort(([one], [other]) => names.compare(one, other)).slice(0, LANES_MAX);
     this.frame.style.height = `${shown.length * LANE + BOTTOM}px`;
     const { width, height, context } = fit(this.canvas, this.frame);
     const from = Math.min(...tasks.map(began));
