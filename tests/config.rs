@@ -67,6 +67,7 @@ fn all_mistakes_of_a_file_are_named_at_once() {
     refused(SCHEDULER, &["-c", path], &["deploy.toml:6: ", "deploy.toml:7: ", "protected"]);
     refused(STORAGE, &["-c", path], &["[object_storage_server]?"]);
     refused(SCALER, &["up", "-c", path], &["deploy.toml:6: ", "deploy.toml:2: "]);
+    refused(SCALER, &["up", path], &["deploy.toml:6: ", "deploy.toml:2: "]);
 }
 
 #[test]
@@ -91,6 +92,9 @@ fn help_and_version_are_no_errors() {
         assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""), "{program}");
         let version = run(program, &["--version"]);
         assert!(version.code == Some(0) && version.stdout.contains(env!("CARGO_PKG_VERSION")), "{program}");
+    }
+    for arguments in [&["help", "cluster"][..], &["cluster", "-h"]] {
+        assert!(run(SCALER, arguments).stdout.contains("--per-worker-capabilities"), "{arguments:?}");
     }
     let help = run(CLUSTER, &["-h"]).stdout;
     for expected in ["-tts", "--per-worker-task-queue-size", "[default: 1000]", "number of CPUs"] {
@@ -153,6 +157,7 @@ fn what_goes_wrong_is_an_object_with_json() {
             3,
             "unreachable",
         ),
+        (&["top", "tcp://127.0.0.1:1", "-t", "1", "--once", "--json"], 3, "unreachable"),
         (&["inspect", "/nowhere.wasm", "--json"], 2, "usage"),
         (&["build", "/nowhere", "--json"], 2, "usage"),
         (&["new", "1st", "--json"], 2, "usage"),

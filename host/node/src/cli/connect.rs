@@ -28,7 +28,7 @@ pub(super) struct Connection {
     #[arg(value_name = "ADDRESS")]
     pub(super) address: String,
     /// Give up when no scheduler answers for this long
-    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) connect_timeout_seconds: Duration,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct CallOptions {
     #[arg(long, value_name = "CAPABILITIES", default_value_t = Capabilities::none(), hide_default_value = true)]
     pub(super) capabilities: Capabilities,
     /// A task that runs longer fails; without a cluster, how long to wait for one
-    #[arg(long, value_name = "S", value_parser = seconds, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) timeout_seconds: Option<Duration>,
     /// Higher runs first
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = whole::<i32>)]

@@ -5,11 +5,9 @@
 
 use std::{
     process,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -18,38 +16,70 @@ use signal_hook::{consts::signal, iterator::Signals};
 
 use super::failure::Interrupted;
 
-/// Whether a signal came, and which.
-pub(super) struct Interrupt(Arc<AtomicU8>);
+/// How long the scheduler may take to hear that the client leaves; then its timeout must do.
+const GOODBYE_MAX: Duration = Duration::from_secs(2);
+
+/// Whether a signal came, and what became of it.
+pub(super) struct Interrupt(Arc<(Mutex<State>, Condvar)>);
+
+#[derive(Default)]
+struct State {
+    /// 0: none came.
+    signal: u8,
+    /// The client has left. Until then the process must not end, or nobody would hear of it.
+    has_left: bool,
+}
 
 impl Interrupt {
     /// From now on SIGINT and SIGTERM let this client leave. Before, they end the process as they do any other.
     pub(super) fn watch(client: &Client) -> anyhow::Result<Self> {
-        let received = Arc::new(AtomicU8::new(0));
+        let state = Arc::new((Mutex::new(State::default()), Condvar::new()));
         let mut signals = Signals::new([signal::SIGINT, signal::SIGTERM]).context("cannot wait for signals")?;
-        let (client, first) = (client.clone(), Arc::clone(&received));
+        let (client, told) = (client.clone(), Self(Arc::clone(&state)));
         let wait = move || {
             for signal in signals.forever() {
-                let signal = u8::try_from(signal).unwrap_or(0);
-                if first.swap(signal, Ordering::SeqCst) != 0 {
-                    process::exit(128 + i32::from(signal));
+                let before =
+                    told.change(|state| std::mem::replace(&mut state.signal, u8::try_from(signal).unwrap_or(0)));
+                if before != 0 {
+                    process::exit(128 + signal);
                 }
-                client.disconnect();
+                // On a thread of its own, so that a second signal is heard meanwhile.
+                let (client, told) = (client.clone(), Self(Arc::clone(&told.0)));
+                let leave = move || {
+                    client.disconnect();
+                    told.change(|state| state.has_left = true);
+                };
+                if thread::Builder::new().name("leaving".to_owned()).spawn(leave).is_err() {
+                    process::exit(128 + signal);
+                }
             }
         };
         thread::Builder::new().name("signals".to_owned()).spawn(wait).context("cannot wait for signals")?;
-        Ok(Self(received))
+        Ok(Self(state))
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let (state, changed) = &*self.0;
+        let changed_to = change(&mut state.lock().unwrap_or_else(PoisonError::into_inner));
+        changed.notify_all();
+        changed_to
     }
 
     /// Whether it came.
     pub(super) fn is_received(&self) -> bool {
-        self.0.load(Ordering::SeqCst) != 0
+        self.change(|state| state.signal) != 0
     }
 
     /// The outcome, but of a command that was interrupted only that: what failed then failed for that reason.
     pub(super) fn unless_interrupted<T>(&self, outcome: anyhow::Result<T>, message: &str) -> anyhow::Result<T> {
-        match self.0.load(Ordering::SeqCst) {
-            0 => outcome,
-            signal => outcome.map_err(|_| Interrupted { signal, message: message.to_owned() }.into()),
+        let (state, changed) = &*self.0;
+        let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_leaving = |state: &mut State| state.signal != 0 && !state.has_left;
+        let waited = changed.wait_timeout_while(state, GOODBYE_MAX, is_leaving);
+        let signal = waited.unwrap_or_else(PoisonError::into_inner).0.signal;
+        match outcome {
+            Err(_) if signal != 0 => Err(Interrupted { signal, message: message.to_owned() }.into()),
+            outcome => outcome,
         }
     }
 }

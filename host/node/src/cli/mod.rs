@@ -180,6 +180,9 @@ pub fn main() -> ExitCode {
     if first.is_some_and(|first| first == bench::AUDIENCE_ROLE) {
         return bench::audience_main(arguments.into_iter().skip(2));
     }
+    if let Some(code) = help_of_role(&arguments) {
+        return code;
+    }
     let as_json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     match Cli::try_parse_from(arguments) {
         Ok(cli) => run(cli.command),
@@ -193,6 +196,20 @@ pub fn main() -> ExitCode {
             let _ = error.print();
             ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::SUCCESS })
         }
+    }
+}
+
+/// `scaler help cluster`: its options are not clap's own, so that its own help must tell them.
+fn help_of_role(arguments: &[OsString]) -> Option<ExitCode> {
+    let [_, help, name] = arguments else { return None };
+    let line = [OsString::from(format!("scaler {}", name.to_str()?)), "-h".into()];
+    match name.to_str().filter(|_| help == "help")? {
+        "scheduler" => Some(roles::run_scheduler(line)),
+        "cluster" => Some(roles::run_cluster(line)),
+        "object_storage_server" => Some(roles::run_storage(line)),
+        "ui" => Some(roles::run_ui(line)),
+        "top" => Some(roles::run_top(line)),
+        _ => None,
     }
 }
 

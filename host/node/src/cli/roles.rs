@@ -8,6 +8,7 @@ use std::{
     process::ExitCode,
 };
 
+use super::failure;
 use crate::{
     agent, compiler,
     config::{self, ConfigError, Section, TopSettings},
@@ -77,17 +78,21 @@ pub(super) fn run_ui(arguments: impl IntoIterator<Item = OsString>) -> ExitCode 
 
 /// The screen is the picture's, so what others log is said before it is taken.
 pub(super) fn run_top(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let as_json = arguments.iter().any(|word| word == "--json");
     let loaded = match config::load::<TopSettings>(arguments) {
         Ok(loaded) => loaded,
+        Err(ConfigError::Mistakes(mistakes)) if as_json => {
+            let error = exit::coded(exit::USAGE, ConfigError::Mistakes(mistakes).to_string());
+            return failure::explain(&error, true);
+        }
         Err(error) => return refuse(&error),
     };
     for warning in &loaded.warnings {
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
-    top::run(loaded.settings).unwrap_or_else(|error| {
-        let _ = writeln!(io::stderr(), "error: {error:#}");
-        exit::of(&error)
-    })
+    let as_json = loaded.settings.json;
+    top::run(loaded.settings).unwrap_or_else(|error| failure::explain(&error, as_json))
 }
 
 fn run<T: Section>(

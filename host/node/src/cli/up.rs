@@ -41,7 +41,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 pub(super) struct UpArgs {
     /// Deployment file with the sections of the servers to start [default: a scheduler at tcp://127.0.0.1:8516 and a
     /// cluster with all but one CPU, modules from ./modules]
-    #[arg(long, short = 'c', value_name = "FILE")]
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The same, as the servers take it
+    #[arg(long, short = 'c', value_name = "FILE", conflicts_with = "file")]
     config: Option<PathBuf>,
     /// Log lines as JSON objects too, one a line, with the server that wrote them
     #[arg(long)]
@@ -80,7 +83,7 @@ enum End {
 }
 
 pub(super) fn up(arguments: &UpArgs) -> anyhow::Result<ExitCode> {
-    let (file, _temporary) = match &arguments.config {
+    let (file, _temporary) = match arguments.file.as_ref().or(arguments.config.as_ref()) {
         Some(path) => (path.clone(), None),
         None => {
             let folder = tempfile::tempdir()?;
@@ -128,7 +131,7 @@ pub(super) fn up(arguments: &UpArgs) -> anyhow::Result<ExitCode> {
 /// The sections that the file has, after all of them were checked.
 fn sections(file: &Path) -> Result<Vec<&'static str>, ExitCode> {
     let text = fs::read_to_string(file).map_err(|error| {
-        let error = format!("cannot read `{}`: {error}; check --config", file.display());
+        let error = format!("cannot read `{}`: {error}; name the deployment file", file.display());
         failure::explain(&exit::coded(exit::USAGE, error), false)
     })?;
     // A file that is no TOML is reported by the first check below.

@@ -29,7 +29,7 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 pub struct DemoArgs {
     /// Where logs, guests and pictures go
-    #[arg(long, value_name = "FOLDER", default_value = "target/demo")]
+    #[arg(long, value_name = "DIR", default_value = "target/demo")]
     output: PathBuf,
 }
 

@@ -169,6 +169,13 @@ impl Maker<'_> {
         Ok(Packages { names, llvm })
     }
 
+    /// Bytes of these packages, as apt knows them.
+    fn size_of(&self, names: &[String]) -> Option<u64> {
+        let mut query = self.apt("apt-get");
+        let output = query.args(["-q", "--print-uris", "download"]).args(names).stdin(Stdio::null()).output().ok()?;
+        sizes(&String::from_utf8_lossy(&output.stdout)).filter(|_| output.status.success())
+    }
+
     fn is_available(&self, package: &str) -> bool {
         let mut query = self.apt("apt-cache");
         query.args(["show", package]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -196,10 +203,12 @@ impl Maker<'_> {
         let Packages { names, llvm } = self.packages()?;
         let archives = self.folder.join("archives");
         fs::create_dir_all(&archives).map_err(GuestError::file("create", &archives))?;
-        self.say(&format!("fetching about 130 MB: {}", names.join(" ")))?;
+        let total = self.size_of(&names);
+        let size = total.map_or_else(|| "about 130 MB".to_owned(), |total| format!("{} MB", total.div_ceil(1_000_000)));
+        self.say(&format!("fetching {size}: {}", names.join(" ")))?;
         let mut fetch = self.apt("apt-get");
         fetch.args(["-q", "download"]).args(&names).current_dir(&archives);
-        progress::during_arrival("fetched", &archives, || self.run_unseen("apt-get download", &mut fetch))?;
+        progress::during_arrival("fetching", &archives, total, || self.run_unseen("apt-get download", &mut fetch))?;
         self.say("unpacking")?;
         let root = self.root();
         if root.exists() {
@@ -357,6 +366,12 @@ LD_LIBRARY_PATH="$root/lib/x86_64-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     }
 }
 
+/// The sum of the sizes in lines like `'URL' FILE BYTES HASH`; none if there is no such line.
+fn sizes(uris: &str) -> Option<u64> {
+    let lines = uris.lines().filter(|line| line.starts_with('\''));
+    lines.map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok()).sum::<Option<u64>>().filter(|sum| *sum > 0)
+}
+
 /// Whether a Debian version is of a compiler that we can use.
 fn is_recent(version: &str) -> bool {
     let mut numbers = version.split(|c: char| !c.is_ascii_digit());
@@ -370,7 +385,15 @@ fn is_recent(version: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_recent;
+    use super::{is_recent, sizes};
+
+    #[test]
+    fn sizes_are_those_that_apt_prints() {
+        let line = |bytes: &str| format!("'http://x/a_1.deb' a_1.deb {bytes} SHA256:00ff\n");
+        assert_eq!(sizes(&format!("Reading..\n{}{}", line("100"), line("23"))), Some(123));
+        assert_eq!(sizes(&line("many")), None);
+        assert_eq!(sizes(""), None);
+    }
 
     #[test]
     fn versions_of_debian_are_compared_by_the_compilers_number() {

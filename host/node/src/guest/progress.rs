@@ -14,8 +14,8 @@ pub(super) fn during<T>(what: &str, work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// As [`during`], with the bytes that have arrived in a folder.
-pub(super) fn during_arrival<T>(what: &str, folder: &Path, work: impl FnOnce() -> T) -> T {
+/// As [`during`], with the bytes that have arrived in a folder, and those that will.
+pub(super) fn during_arrival<T>(what: &str, folder: &Path, total: Option<u64>, work: impl FnOnce() -> T) -> T {
     let spinner = spinner(what);
     let done = thread::scope(|scope| {
         let (stop, stopped) = std::sync::mpsc::channel::<()>();
@@ -23,7 +23,7 @@ pub(super) fn during_arrival<T>(what: &str, folder: &Path, work: impl FnOnce() -
         scope.spawn(move || {
             // Ends when the other end is dropped.
             while stopped.recv_timeout(TICK) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                line.set_message(format!("{what}: {}", HumanBytes(size_of(folder))));
+                line.set_message(arrival(what, size_of(folder), total));
             }
         });
         let done = work();
@@ -32,6 +32,16 @@ pub(super) fn during_arrival<T>(what: &str, folder: &Path, work: impl FnOnce() -
     });
     spinner.finish_and_clear();
     done
+}
+
+fn arrival(what: &str, bytes: u64, total: Option<u64>) -> String {
+    match total.filter(|total| *total > 0) {
+        Some(total) => {
+            let percent = bytes.min(total) * 100 / total;
+            format!("{what}: {} of {} ({percent} %)", HumanBytes(bytes), HumanBytes(total))
+        }
+        None => format!("{what}: {}", HumanBytes(bytes)),
+    }
 }
 
 fn spinner(what: &str) -> ProgressBar {
@@ -63,11 +73,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_arrives_is_told_beside_what_will() {
+        assert_eq!(arrival("fetching", 1 << 20, Some(4 << 20)), "fetching: 1.00 MiB of 4.00 MiB (25 %)");
+        assert_eq!(arrival("fetching", 1 << 20, None), "fetching: 1.00 MiB");
+    }
+
+    #[test]
     fn work_is_done_where_there_is_no_terminal_too() {
         let folder = tempfile::tempdir().expect("folder");
         fs::create_dir(folder.path().join("partial")).expect("folder");
         fs::write(folder.path().join("partial/a"), [0; 1500]).expect("file");
         assert_eq!(size_of(folder.path()), 1500);
-        assert_eq!(during_arrival("fetching", folder.path(), || during("unpacking", || 7)), 7);
+        assert_eq!(during_arrival("fetching", folder.path(), Some(3000), || during("unpacking", || 7)), 7);
     }
 }
