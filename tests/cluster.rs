@@ -397,7 +397,7 @@ fn protected_refuses_shutdown_and_unprotected_ends_everything() {
     assert_eq!(open.clusters[0].wait_exit(LONG), 0);
     // That it ends because it was told to looks like nothing else.
     let log = open.clusters[0].log();
-    assert!(log.contains("has ended (a client shut the scheduler down)"), "{log}");
+    assert!(log.contains("leaving: a client shut the scheduler down"), "{log}");
     assert!(!log.contains("connecting again") && !log.contains("WARNING") && !log.contains("ERROR"), "{log}");
 }
 

@@ -36,8 +36,9 @@ use crate::{
 const BATCH_MESSAGES_MAX: usize = 256;
 /// See [`BATCH_MESSAGES_MAX`].
 const BATCH_BYTES_MAX: usize = 256 * 1024;
-/// How long a client that leaves waits for its last words to be sent.
-const FLUSH_MAX: Duration = Duration::from_millis(200);
+/// How long a client that leaves waits for its last words to be sent. Without them the scheduler keeps its tasks for a
+/// whole client timeout, so a busy machine gets more than a moment.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
 
 /// See [the module](self).
 pub(crate) struct Driver {

@@ -7,7 +7,7 @@ use std::{
     process,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -17,7 +17,10 @@ use signal_hook::{consts::signal, iterator::Signals};
 use super::failure::Interrupted;
 
 /// How long the scheduler may take to hear that the client leaves; then its timeout must do.
-const GOODBYE_MAX: Duration = Duration::from_secs(2);
+const GOODBYE_MAX: Duration = Duration::from_secs(5);
+
+/// A signal this long after the first is a second one.
+const IMPATIENT_AFTER: Duration = Duration::from_millis(300);
 
 /// Whether a signal came, and what became of it.
 pub(super) struct Interrupt(Arc<(Mutex<State>, Condvar)>);
@@ -37,12 +40,15 @@ impl Interrupt {
         let mut signals = Signals::new([signal::SIGINT, signal::SIGTERM]).context("cannot wait for signals")?;
         let (client, told) = (client.clone(), Self(Arc::clone(&state)));
         let wait = move || {
+            let mut first: Option<Instant> = None;
             for signal in signals.forever() {
-                let before =
-                    told.change(|state| std::mem::replace(&mut state.signal, u8::try_from(signal).unwrap_or(0)));
-                if before != 0 {
-                    process::exit(128 + signal);
+                match first {
+                    None => first = Some(Instant::now()),
+                    // Whoever signals (`timeout`) may tell the process and its group.
+                    Some(at) if at.elapsed() < IMPATIENT_AFTER => continue,
+                    Some(_) => process::exit(128 + signal),
                 }
+                told.change(|state| state.signal = u8::try_from(signal).unwrap_or(0));
                 // On a thread of its own, so that a second signal is heard meanwhile.
                 let (client, told) = (client.clone(), Self(Arc::clone(&told.0)));
                 let leave = move || {
