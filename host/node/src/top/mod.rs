@@ -86,8 +86,8 @@ fn first_view(news: &Receiver<News>, settings: &TopSettings) -> anyhow::Result<V
                 return Err(exit::coded(
                     exit::UNREACHABLE,
                     format!(
-                        "nothing came from {address} for {} s{known}; the address must be the scheduler's \
-                         monitor address, which its ready line names (its own port + 2 unless set otherwise)",
+                        "nothing came from {address} for {} s{known}; give the scheduler's address, or its \
+                         monitor address (port + 2 unless set otherwise)",
                         patience.as_secs()
                     ),
                 ));
