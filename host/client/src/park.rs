@@ -9,8 +9,6 @@ use std::{
     time::Instant,
 };
 
-use scaler_net::linger;
-
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -33,17 +31,8 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 pub(crate) fn block<T>(deadline: Option<Instant>, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
-    let mut look = || match poll(&mut context) {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
-    };
-    if deadline.is_none_or(|deadline| deadline > Instant::now())
-        && let Some(value) = linger(&mut look)
-    {
-        return Some(value);
-    }
     loop {
-        if let Some(value) = look() {
+        if let Poll::Ready(value) = poll(&mut context) {
             return Some(value);
         }
         match deadline {

@@ -16,7 +16,6 @@ mod tests;
 mod wait;
 
 pub use address::{Address, AddressError};
-pub use linger::linger;
 pub use link::{Event, Link, NetError, Options, SendError};
 pub use scaler_proto::{ids::PeerId, wire::Frames};
 pub use socket::set_io_threads;

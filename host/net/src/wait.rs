@@ -13,7 +13,7 @@ use rustix::{
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 
-use crate::{Link, NetError, linger};
+use crate::{Link, NetError, linger::linger};
 
 /// Fewer descriptors than this and a server cannot work.
 const FILES_MIN: u64 = 64;
@@ -83,8 +83,6 @@ fn sleep(polled: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<(), Err
         Err(error) => Err(error),
     };
     if timeout != Some(Duration::ZERO) && HAD_WORK.take() {
-        // Who was just sent something may wait for this core.
-        std::thread::yield_now();
         let found = linger(|| match look(Some(Duration::ZERO)) {
             Ok(false) => None,
             other => Some(other),

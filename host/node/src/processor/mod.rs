@@ -1,9 +1,8 @@
 //! The processor of one worker, the only role that runs guests (hidden role `__processor`).
 //!
 //! It talks to its agent over an inherited socket pair and a shared page, takes tasks one by one and answers in
-//! batches.
-//! A second thread sends answers that would otherwise wait behind a long task. Anything that goes wrong here ends the
-//! process: the agent notices, blames the task that the page names, and starts another processor.
+//! batches. A second thread sends answers that would otherwise wait behind a long task. Anything that goes wrong here
+//! ends the process: the agent notices, blames the task that the page names, and starts another processor.
 
 mod answers;
 mod cache;
@@ -14,18 +13,13 @@ mod storage;
 mod worker;
 
 use std::{
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::{
         fd::{FromRawFd as _, OwnedFd},
         unix::net::UnixStream,
     },
     process::ExitCode,
     sync::Arc,
-};
-
-use rustix::{
-    io::Errno,
-    net::{RecvFlags, recv},
 };
 
 use answers::Answers;
@@ -86,11 +80,11 @@ fn serve(socket: UnixStream, page: Page, answers: Arc<Answers>) -> Result<(), Pr
     let mut buffer: Vec<u8> = Vec::with_capacity(2 * READ_BYTES);
     let mut chunk = vec![0; READ_BYTES];
     loop {
-        let length = match receive(&socket, &mut chunk) {
+        let length = match (&socket).read(&mut chunk) {
             Ok(0) => return Ok(()),
             Ok(length) => length,
-            Err(Errno::INTR) => continue,
-            Err(error) => return Err(io::Error::from(error).into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
         };
         buffer.extend_from_slice(&chunk[..length]);
         answers.begin_batch(count_tasks(&buffer)?);
@@ -112,16 +106,6 @@ fn serve(socket: UnixStream, page: Page, answers: Arc<Answers>) -> Result<(), Pr
         page.set_running(0, 0);
         answers.end_batch()?;
     }
-}
-
-/// Waits for bytes: awake at first, since the next task often follows soon.
-fn receive(socket: &UnixStream, chunk: &mut [u8]) -> Result<usize, Errno> {
-    let found = scaler_net::linger(|| match recv(socket, &mut *chunk, RecvFlags::DONTWAIT) {
-        Err(Errno::AGAIN) => None,
-        other => Some(other),
-    });
-    let received = found.unwrap_or_else(|| recv(socket, &mut *chunk, RecvFlags::empty()));
-    received.map(|(_, length)| length)
 }
 
 fn count_tasks(buffer: &[u8]) -> Result<usize, RecordError> {
