@@ -307,6 +307,17 @@ fn up_says_where_the_page_is_and_it_shows_that_stack() {
         let is_there = view["scheduler"]["scheduler_address"] == up.ready["scheduler_address"];
         (is_there && view["workers"][0]["state"] == "ready").then_some(())
     });
+    // Without its page the stack goes on.
+    let is_page = |pid: &u32| {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.split(|byte| *byte == 0).nth(1) == Some(b"ui"))
+    };
+    let page = support::children(up.pid()).into_iter().find(is_page).expect("the page's process");
+    let page = rustix::process::Pid::from_raw(page.cast_signed()).expect("a pid");
+    rustix::process::kill_process(page, rustix::process::Signal::KILL).expect("kill");
+    up.wait_log("the page ended by itself");
+    let scheduler = up.address("scheduler_address");
+    let status = support::scaler(&["status", &scheduler, "--json"]);
+    assert!(status.status.success(), "{}", support::text(&status.stderr));
     up.signal(rustix::process::Signal::INT);
     assert_eq!(up.wait_exit(support::LONG), 0, "{}", up.log());
 }

@@ -6,7 +6,7 @@ mod support;
 use std::{fs, path::Path, time::Duration};
 
 use rustix::process::Signal;
-use support::{LONG, Process, SCALER, scaler, text, wait_for};
+use support::{LONG, Process, SCALER, children, scaler, text, wait_for};
 
 /// A new guest project in a folder.
 fn project(folder: &Path) -> std::path::PathBuf {
@@ -62,12 +62,6 @@ fn is_busy(watch: u32) -> bool {
         fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.split(|byte| *byte == 0).nth(1) == Some(b"run"))
     });
     calls.flat_map(children).any(|pid| user_ticks(pid) > 50)
-}
-
-fn children(pid: u32) -> Vec<u32> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 /// CPU time in hundredths of a second.

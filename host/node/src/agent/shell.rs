@@ -599,7 +599,8 @@ impl Shell {
         match note {
             Note::Connected { epoch } => tracing::info!("connected to {}, epoch {epoch}", self.scheduler_address),
             Note::Announced => {
-                tracing::info!("{} workers take tasks", self.names.len());
+                let count = self.names.len();
+                tracing::info!("{count} {}", if count == 1 { "worker takes tasks" } else { "workers take tasks" });
                 self.print_ready();
             }
             Note::Disconnected => tracing::warn!("the connection to {} is lost", self.scheduler_address),

@@ -39,8 +39,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct UpArgs {
-    /// Deployment file with the sections of the servers to start [default: a scheduler at tcp://127.0.0.1:8516 and a
-    /// cluster with all but one CPU, modules from ./modules]
+    /// Deployment file with the sections of the servers to start [default: a scheduler at tcp://127.0.0.1:8516, a
+    /// cluster with all but one CPU and modules from ./modules, and the page at http://127.0.0.1:50001]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// The same, as the servers take it
@@ -74,6 +74,8 @@ struct Stack {
     events: Receiver<Event>,
     signals: u32,
     json: bool,
+    /// Nobody asked for the page by name, so its port may be taken.
+    page_is_optional: bool,
 }
 
 /// Why the stack stops.
@@ -83,7 +85,7 @@ enum End {
 }
 
 pub(super) fn up(arguments: &UpArgs) -> anyhow::Result<ExitCode> {
-    let (file, _temporary) = match arguments.file.as_ref().or(arguments.config.as_ref()) {
+    let (file, temporary) = match arguments.file.as_ref().or(arguments.config.as_ref()) {
         Some(path) => (path.clone(), None),
         None => {
             let folder = tempfile::tempdir()?;
@@ -101,7 +103,8 @@ pub(super) fn up(arguments: &UpArgs) -> anyhow::Result<ExitCode> {
     let (sender, events) = mpsc::channel();
     watch_signals(signals, sender.clone())?;
     let (program, json) = (std::env::current_exe()?, arguments.json);
-    let mut stack = Stack { program, file, servers: Vec::new(), sender, events, signals: 0, json };
+    let (servers, page_is_optional) = (Vec::new(), temporary.is_some());
+    let mut stack = Stack { program, file, servers, sender, events, signals: 0, json, page_is_optional };
     let started = stack.start(&sections);
     let end = match started {
         Ok(None) => stack.serve(),
@@ -171,7 +174,7 @@ impl Stack {
         for name in sections {
             let child = self.spawn(name)?;
             let patience = if *name == ClusterSettings::NAME { None } else { Some(Instant::now() + READY_WITHIN) };
-            while self.servers[child].ready.is_none() {
+            while self.servers[child].ready.is_none() && !self.servers[child].ended {
                 match self.next(patience)? {
                     Some(end) => return Ok(Some(end)),
                     None if patience.is_some_and(|patience| Instant::now() >= patience) => {
@@ -294,7 +297,14 @@ impl Stack {
                 Ok(None)
             }
             Some(Event::Ended { child, status }) => {
-                self.servers[child].ended = true;
+                let server = &mut self.servers[child];
+                server.ended = true;
+                // Who watches is worth less than what is watched.
+                if server.name == WebUiSettings::NAME && (server.ready.is_some() || self.page_is_optional) {
+                    let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                    let _ = writeln!(io::stderr(), "the page ended by itself ({how}); the others go on without it");
+                    return Ok(None);
+                }
                 Ok(Some(End::Lost(child, status)))
             }
             Some(Event::Signal) => {
