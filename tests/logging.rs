@@ -133,5 +133,5 @@ fn what_guests_print_has_a_file_for_each_processor() {
     // On the terminal it is a line like any other.
     stack.clusters[0].wait_log("a line of the guest");
     let own = fs::read_to_string(&log).expect("log");
-    assert!(own.contains("workers take tasks") && !own.contains("a line of the guest"), "{own}");
+    assert!(own.contains("1 worker takes tasks") && !own.contains("a line of the guest"), "{own}");
 }
