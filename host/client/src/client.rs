@@ -5,7 +5,7 @@ use std::{
     hash::{BuildHasher, Hasher, RandomState},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    thread::{self, JoinHandle},
+    thread::{self, JoinHandle, ThreadId},
     time::{Duration, Instant},
 };
 
@@ -45,6 +45,7 @@ struct Inner {
     queue: Arc<Queue>,
     transfer: Arc<Transfer>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    thread_id: ThreadId,
 }
 
 /// Settings of a connection; see [`Client::builder`].
@@ -138,7 +139,8 @@ impl ClientBuilder {
         let (connected, answer) = oneshot::channel();
         let thread = driver::start(config, &address, Arc::clone(&queue), Arc::clone(&transfer), self.output, connected)
             .map_err(|source| Error::Thread { source })?;
-        let client = Client { inner: Arc::new(Inner { queue, transfer, thread: Mutex::new(Some(thread)) }) };
+        let (thread_id, thread) = (thread.thread().id(), Mutex::new(Some(thread)));
+        let client = Client { inner: Arc::new(Inner { queue, transfer, thread, thread_id }) };
         match answer.await {
             Ok(result) => result.map(|()| client),
             Err(_) => Err(client.inner.queue.error()),
@@ -420,7 +422,7 @@ impl Client {
         answer.await.unwrap_or_else(|_| Err(self.inner.queue.error()))
     }
 
-    /// Cancels what is under way and leaves; blocks for a moment at most. Does nothing the second time.
+    /// Cancels what is under way and leaves; blocks until that is said, a second at most. Does nothing the second time.
     pub async fn disconnect(&self) {
         self.inner.leave();
     }
@@ -449,12 +451,13 @@ impl Inner {
     fn leave(&self) {
         // Refused when the session is over already.
         let _ = self.queue.push(Command::Leave);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The last client may be dropped by a waker, on the connection's thread itself.
-        if let Some(thread) = thread
-            && thread.thread().id() != thread::current().id()
-            && thread.join().is_err()
-        {
+        if thread::current().id() == self.thread_id {
+            return;
+        }
+        // Held until the thread has ended, so that whoever disconnects at the same time waits as well.
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the connection's thread panicked; please report this");
         }
     }

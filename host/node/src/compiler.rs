@@ -5,6 +5,8 @@
 //! named by the hash of their content and checked before use, so that clusters which race for the same key, or a broken
 //! disk, do no harm. The folder is private: what is loaded from it was written by us.
 
+mod sweep;
+
 use std::{
     fs,
     io::{self, Read as _, Write as _},
@@ -19,6 +21,7 @@ use std::{
 
 use scaler_sandbox::{Engine, EngineSettings, Program, compile, prepare};
 use serde::{Deserialize, Serialize};
+use sweep::{CACHE_BYTES_MAX, Own, sweep};
 
 /// A module larger than this is refused.
 pub(crate) const MODULE_BYTES_MAX: u64 = 256 << 20;
@@ -97,7 +100,9 @@ fn work() -> Result<(), String> {
 pub(crate) struct Cache {
     folder: PathBuf,
     /// For what may not outlive this process.
-    temporary: tempfile::TempDir,
+    own: Own,
+    /// Keeps the folder when there is no other one.
+    _temporary: Option<tempfile::TempDir>,
 }
 
 impl Cache {
@@ -110,14 +115,15 @@ impl Cache {
         };
         match Self::private_folder() {
             Ok(folder) => {
-                let temporary = tempfile::Builder::new().prefix("run-").tempdir_in(&folder);
-                let temporary = temporary.map_err(io_error("creating a folder in the cache"))?;
-                Ok(Self { folder, temporary })
+                sweep(&folder, CACHE_BYTES_MAX).map_err(io_error("looking through the cache"))?;
+                let own = Own::create(&folder).map_err(io_error("creating a folder in the cache"))?;
+                Ok(Self { folder, own, _temporary: None })
             }
             Err(error) => {
                 tracing::warn!("compiled modules are not kept: {error}");
                 let temporary = tempfile::tempdir().map_err(io_error("creating a temporary folder"))?;
-                Ok(Self { folder: temporary.path().to_owned(), temporary })
+                let own = Own::create(temporary.path()).map_err(io_error("creating a temporary folder"))?;
+                Ok(Self { folder: temporary.path().to_owned(), own, _temporary: Some(temporary) })
             }
         }
     }
@@ -147,12 +153,12 @@ impl Cache {
 
     /// Removes the temporary files; the cache cannot compile after that.
     pub(crate) fn clean(&self) {
-        let _ = fs::remove_dir_all(self.temporary.path());
+        let _ = fs::remove_dir_all(self.own.path());
     }
 
     /// A path for a file that nobody else sees and that is gone when the process ends.
     pub(crate) fn temporary_file(&self, name: &str) -> PathBuf {
-        self.temporary.path().join(name)
+        self.own.path().join(name)
     }
 
     /// The artifact kept under this key, if it is there and whole.
@@ -160,7 +166,23 @@ impl Cache {
         let hash = fs::read_to_string(self.folder.join(&key.0)).ok()?;
         let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
         let path = self.folder.join(format!("{hash}.cwasm"));
-        (is_hash && hash_of(&path).ok()? == hash).then_some(path)
+        if !is_hash || hash_of(&path).ok()? != hash {
+            return None;
+        }
+        sweep::touch(&path);
+        Some(self.hold(path))
+    }
+
+    /// A link of our own to an artifact, so that it stays as long as we do when others sweep the cache.
+    fn hold(&self, kept: PathBuf) -> PathBuf {
+        let Some(name) = kept.file_name() else { return kept };
+        let link = self.own.path().join(name);
+        match fs::hard_link(&kept, &link) {
+            Ok(()) => link,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => link,
+            // A file system without links; then the artifact goes when it is old, and only when the cache is full.
+            Err(_) => kept,
+        }
     }
 
     /// The artifact of a component, compiled in a child if it is not kept yet.
@@ -175,12 +197,16 @@ impl Cache {
         fs::rename(&path, &kept).map_err(io_error)?;
         let name = self.temporary_file(&key.0);
         fs::write(&name, &hash).and_then(|()| fs::rename(&name, self.folder.join(&key.0))).map_err(io_error)?;
-        Ok(kept)
+        let held = self.hold(kept);
+        if let Err(error) = sweep(&self.folder, CACHE_BYTES_MAX) {
+            tracing::warn!("old compiled modules could not be removed: {error}");
+        }
+        Ok(held)
     }
 
     /// Compiles without keeping: the artifact is gone when this process ends.
     pub(crate) fn compile(&self, action: Action, component: &Path) -> Result<PathBuf, CompileError> {
-        let file = tempfile::Builder::new().suffix(".cwasm").tempfile_in(self.temporary.path());
+        let file = tempfile::Builder::new().suffix(".cwasm").tempfile_in(self.own.path());
         let file =
             file.map_err(|source| CompileError::Io { what: "creating a file in the cache".to_owned(), source })?;
         let (_, output) = file.keep().map_err(|error| CompileError::Io {
