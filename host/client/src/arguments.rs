@@ -18,7 +18,7 @@ use crate::{
 /// Arguments by position and by name.
 ///
 /// A tuple, array, list or tuple struct gives arguments by position, a struct or map by name, `()` none, and anything
-/// else is the one argument; `Arguments` mixes both.
+/// else (bytes, so a `Vec<u8>` as well) is the one argument; `Arguments` mixes both.
 #[derive(Clone, Debug, Default)]
 pub struct Arguments {
     pub(crate) positional: Vec<Value>,

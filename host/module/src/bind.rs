@@ -228,7 +228,7 @@ impl Parameter {
     /// # Errors
     /// When it does not; names the parameter and the place in the value.
     pub fn check(&self, value: &Value) -> Result<(), BindError> {
-        write_argument(&mut Vec::new(), self, value, Form::Named)
+        write_argument(&mut Vec::new(), self, value, Form::Stored)
     }
 }
 
@@ -247,6 +247,8 @@ impl Type {
 enum Form {
     /// What people write.
     Named,
+    /// That, where bytes are bytes and no list of small numbers, because the sandbox takes them as they are.
+    Stored,
     /// That, and the positional form.
     Wire,
 }
@@ -292,6 +294,7 @@ fn write(out: &mut Vec<u8>, ty: &Type, value: &Value, form: Form) -> Fits<()> {
         (Type::Float32, _) => msgpack::write_f32(out, narrow(float(ty, value)?)?),
         (Type::List(inner), _) => write_list(out, ty, inner, value, form)?,
         (Type::Option(inner), _) => write_option(out, inner, value, form)?,
+        (Type::Tuple(_), Value::Bytes(bytes)) if form == Form::Named => write(out, ty, &spread(bytes), form)?,
         (Type::Tuple(types), Value::List(entries)) => {
             expect_length(ty, entries.len(), types.len())?;
             msgpack::write_array(out, types.len());
@@ -378,6 +381,7 @@ fn write_list(out: &mut Vec<u8>, ty: &Type, inner: &Type, value: &Value, form: F
             }
             msgpack::write_bin(out, bytes);
         }
+        (_, Value::Bytes(bytes)) if form == Form::Named => write_list(out, ty, inner, &spread(bytes), form)?,
         (Some(width), Value::List(entries)) => {
             countable(entries.len().saturating_mul(width))?;
             msgpack::write_bin_header(out, entries.len() * width);
@@ -396,6 +400,11 @@ fn write_list(out: &mut Vec<u8>, ty: &Type, inner: &Type, value: &Value, form: F
         _ => return Misfit::fail(misfit::wrong_kind(value, ty)),
     }
     Ok(())
+}
+
+/// A list of `u8` was given for something else that is written as a list.
+fn spread(bytes: &[u8]) -> Value {
+    Value::List(bytes.iter().map(|byte| Value::Int((*byte).into())).collect())
 }
 
 /// One little-endian element of a packed list.

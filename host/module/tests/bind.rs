@@ -139,6 +139,15 @@ fn lists_of_scalars_are_packed() {
     assert_eq!(one(&list(Type::S64), "[-1, 5]"), "[-1, 5]");
     assert_eq!(one(&list(Type::Bool), "[true, false]"), "[true, false]");
     assert_eq!(one(&list(list(Type::U8)), "[b'a', []]"), "[b\"a\", b\"\"]");
+    // A Rust `Vec<u8>` arrives as bytes, whatever it is for; what is stored is taken as it is.
+    assert_eq!(one(&list(Type::U32), "b'\\x01\\xff'"), "[1, 255]");
+    assert_eq!(one(&list(option(Type::U8)), "b'\\x01\\xff'"), "[1, 255]");
+    assert_eq!(one(&Type::Tuple(vec![Type::U8, Type::U8]), "b'\\x01\\xff'"), "[1, 255]");
+    let bytes = Value::Bytes(vec![0; 8]);
+    for (ty, fits) in [(list(Type::U8), true), (list(Type::U32), false), (list(option(Type::U8)), false)] {
+        let parameter = Parameter { name: "x".to_owned(), ty, default: None };
+        assert_eq!(parameter.check(&bytes).is_ok(), fits, "{parameter:?}");
+    }
     assert_eq!(problem(&list(Type::U8), "[1, 300]"), "argument x[1]: 300 does not fit u8 (0 to 255)");
     assert_eq!(problem(&list(Type::U8), "'ab'"), "argument x: \"ab\" is not bytes or a list of integers (list<u8>)");
 }

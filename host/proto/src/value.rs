@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use rmp_serde::config::BytesMode;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, DeserializeOwned, MapAccess, SeqAccess, Visitor},
@@ -149,13 +150,15 @@ impl Value {
         Ok(())
     }
 
-    /// The value of anything that serde can write: structs become maps, enums their case name or `{case: payload}`.
+    /// The value of anything that serde can write: structs become maps, enums their case name or `{case: payload}`, and
+    /// lists of `u8` bytes, so that a large one costs what it is long.
     ///
     /// # Errors
     /// When `T`'s `Serialize` fails or makes something that is no value (a map with keys that are no texts).
     pub fn from_serde<T: Serialize + ?Sized>(source: &T) -> Result<Self, ValueError> {
-        let bytes =
-            rmp_serde::to_vec_named(source).map_err(|error| ValueError::Unwritable { reason: error.to_string() })?;
+        let mut bytes = Vec::new();
+        let mut writer = rmp_serde::Serializer::new(&mut bytes).with_struct_map().with_bytes(BytesMode::ForceIterables);
+        source.serialize(&mut writer).map_err(|error| ValueError::Unwritable { reason: error.to_string() })?;
         Self::decode(&bytes)
     }
 
@@ -399,15 +402,20 @@ mod tests {
         note: Option<String>,
         #[serde(with = "serde_bytes")]
         blob: Vec<u8>,
+        raw: Vec<u8>,
     }
 
     #[test]
     fn rust_types_become_values_with_names_and_come_back() {
         for side in [Side::Put, Side::Barrier { level: -0.5 }, Side::Pair(1, 255)] {
-            let order = Order { side, strikes: vec![1, 300], note: None, blob: vec![0, 255] };
+            let order = Order { side, strikes: vec![1, 300], note: None, blob: vec![0, 255], raw: vec![7; 3] };
             let value = Value::from_serde(&order).expect("an order is a value");
             assert_eq!(value.to_serde::<Order>().expect("an order"), order);
         }
+        assert_eq!(Value::from_serde(&vec![7_u8; 3]), Ok(Value::Bytes(vec![7; 3])));
+        assert_eq!(Value::from_serde(&[(7_u8, 8_i8); 1]).expect("a list").to_string(), "[[7, 8]]");
+        assert_eq!(Value::from_serde(&vec![true, false]).expect("a list").to_string(), "[true, false]");
+        assert_eq!(Value::from_serde(&vec![-1_i8]).expect("a list").to_string(), "[-1]");
         let value = Value::from_serde(&Side::Barrier { level: 1.0 }).expect("a case");
         assert_eq!(value.to_string(), r#"{"Barrier": {"level": 1.0}}"#);
     }
