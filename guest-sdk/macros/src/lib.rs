@@ -27,7 +27,7 @@ pub fn module(arguments: TokenStream, input: TokenStream) -> TokenStream {
     let mut item = syn::parse_macro_input!(input as syn::ItemMod);
     let addition = module::check_arguments(&arguments.into())
         .and_then(|()| sharing::start(&item))
-        .unwrap_or_else(|error| error.into_compile_error());
+        .unwrap_or_else(|error| sharing::failed(&error, item.content.is_some()));
     module::remove_helper_attributes(&mut item);
     // Errors join the module instead of replacing it, so that its callers get no errors of their own.
     match &mut item.content {
@@ -43,5 +43,5 @@ pub fn module(arguments: TokenStream, input: TokenStream) -> TokenStream {
 #[doc(hidden)]
 #[proc_macro]
 pub fn __continue_module(state: TokenStream) -> TokenStream {
-    sharing::resume(state.into()).unwrap_or_else(|error| error.into_compile_error()).into()
+    sharing::resume(state.into()).unwrap_or_else(|error| sharing::failed(&error, true)).into()
 }

@@ -5,7 +5,7 @@ use crate::{
     function::{self, Function},
     names::{docs, fail, json, kebab, no_cfg},
     sharing::{self, Foreign},
-    types::{Names, Types},
+    types::{Names, Types, is_told},
 };
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
@@ -49,10 +49,12 @@ pub(crate) fn finish(item: &ItemMod, foreign: &[Foreign]) -> Result<TokenStream>
     no_cfg(&item.attrs, "an exported module")?;
     let interface = kebab(&item.ident)?;
     let mut types = Types::new(items, foreign);
-    let functions = functions(&mut types, &interface, items)?;
-    let record = record(&interface, item, &types, &functions);
-    types.offer_rest();
+    let (functions, errors) = functions(&mut types, &interface, items);
+    let is_whole = functions.len() == exported(items).count();
+    let record = if is_whole { record(&interface, item, &types, &functions) } else { TokenStream::new() };
+    types.offer_rest(&errors);
     let (code, exports) = (types.code(), functions.iter().map(|function| &function.code));
+    let (errors, borrowed) = (errors.iter().map(Error::to_compile_error), types.borrowed_errors());
     let offer = sharing::offer(&types);
     Ok(quote! {
         #[allow(unused, clippy::all, missing_docs)]
@@ -62,21 +64,28 @@ pub(crate) fn finish(item: &ItemMod, foreign: &[Foreign]) -> Result<TokenStream>
             #(#code)*
             #(#exports)*
         };
+        #(#errors)*
+        #(#borrowed)*
         #offer
     })
 }
 
-/// The exported functions, or all errors at once.
-fn functions(types: &mut Types<'_>, interface: &str, items: &[Item]) -> Result<Vec<Function>> {
+/// The functions that a module exports.
+pub(crate) fn exported(items: &[Item]) -> impl Iterator<Item = &ItemFn> {
+    items.iter().filter_map(|item| match item {
+        Item::Fn(function) if matches!(function.vis, Visibility::Public(_)) => Some(function),
+        _ => None,
+    })
+}
+
+/// The exported functions that are understood, and all errors of the others at once.
+fn functions(types: &mut Types<'_>, interface: &str, items: &[Item]) -> (Vec<Function>, Vec<Error>) {
     let (mut functions, mut errors, mut names) = (Vec::new(), Vec::<Error>::new(), Names::default());
-    for item in items {
-        let Item::Fn(item) = item else { continue };
-        if !matches!(item.vis, Visibility::Public(_)) {
-            continue;
-        }
+    for item in exported(items) {
         let function = names.add(&item.sig.ident).and_then(|_| function::function(types, interface, item));
         match function {
             Ok(function) => functions.push((function, item)),
+            Err(error) if is_told(&error) => {}
             // A type that two functions use is wrong only once.
             Err(error) if errors.iter().any(|other| is_same(other, &error)) => {}
             Err(error) => errors.push(error),
@@ -85,17 +94,11 @@ fn functions(types: &mut Types<'_>, interface: &str, items: &[Item]) -> Result<V
     for (function, item) in &functions {
         errors.extend(function::name_clash(types, function, item).err());
     }
-    let combined = errors.into_iter().reduce(|mut all, error| {
-        all.combine(error);
-        all
-    });
-    match combined {
-        None => Ok(functions.into_iter().map(|(function, _): (Function, &ItemFn)| function).collect()),
-        Some(errors) => Err(errors),
-    }
+    (functions.into_iter().map(|(function, _)| function).collect(), errors)
 }
 
-fn is_same(left: &Error, right: &Error) -> bool {
+/// Whether two errors say the same of the same place.
+pub(crate) fn is_same(left: &Error, right: &Error) -> bool {
     left.to_string() == right.to_string() && format!("{:?}", left.span()) == format!("{:?}", right.span())
 }
 

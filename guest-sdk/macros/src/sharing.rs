@@ -13,8 +13,12 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use std::collections::{BTreeMap, BTreeSet};
 use syn::{
-    FnArg, Ident, Item, ItemMod, LitStr, Path, Result, ReturnType, Token, Type, UseTree, Visibility, parenthesized,
+    Error, FnArg, Ident, Item, ItemEnum, ItemMod, ItemStruct, LitStr, Path, Result, ReturnType, Token, Type, UseTree,
+    Visibility,
+    ext::IdentExt as _,
+    parenthesized,
     parse::{Parse, ParseStream},
+    parse_quote,
     punctuated::Punctuated,
     spanned::Spanned,
 };
@@ -27,14 +31,39 @@ const OFFER: &str = "__types_come_only_from_a_module_with_the_attribute_scaler_g
 pub(crate) struct Foreign {
     pub(crate) module: String,
     pub(crate) name: String,
-    pub(crate) wit_name: String,
-    pub(crate) flat: Vec<Core>,
-    pub(crate) definitions: Vec<Definition>,
+    pub(crate) form: Form,
+}
+
+/// What a module could make of a type.
+#[derive(Debug)]
+pub(crate) enum Form {
+    Known {
+        wit_name: String,
+        flat: Vec<Core>,
+        definitions: Vec<Definition>,
+    },
+    /// It cannot cross. The errors stand at its own lines; whoever uses it tells them. There are none if they have been
+    /// told where it is defined.
+    Broken(TokenStream),
+}
+
+/// In place of a name: nothing of the module is known, and why has been told.
+const ALL: &str = "_";
+
+impl Foreign {
+    /// Whether this is what is known of a type.
+    pub(crate) fn is_about(&self, module: &str, name: &str) -> bool {
+        self.module == module && (self.name == name || self.name == ALL)
+    }
 }
 
 /// The names that a module imports, with their full paths.
 #[derive(Debug, Default)]
-pub(crate) struct Imports(BTreeMap<String, Vec<Ident>>);
+pub(crate) struct Imports {
+    names: BTreeMap<String, Vec<Ident>>,
+    /// `crate::types::*`: nobody can say which names these are.
+    globs: Vec<String>,
+}
 
 impl Imports {
     pub(crate) fn of(items: &[Item]) -> Self {
@@ -56,20 +85,29 @@ impl Imports {
             }
             UseTree::Name(name) => {
                 let path = prefix.iter().chain([&name.ident]).cloned().collect();
-                self.0.insert(name.ident.to_string(), path);
+                self.names.insert(name.ident.to_string(), path);
             }
             UseTree::Rename(rename) => {
                 let path = prefix.iter().chain([&rename.ident]).cloned().collect();
-                self.0.insert(rename.rename.to_string(), path);
+                self.names.insert(rename.rename.to_string(), path);
             }
             UseTree::Group(group) => group.items.iter().for_each(|tree| self.add(tree, prefix)),
-            UseTree::Glob(_) => {}
+            UseTree::Glob(_) => {
+                if prefix.first().is_some_and(is_of_crate) {
+                    self.globs.push(format!("{}::*", joined(prefix)));
+                }
+            }
         }
+    }
+
+    /// The first import of this crate that names nothing.
+    pub(crate) fn glob(&self) -> Option<&str> {
+        self.globs.first().map(String::as_str)
     }
 
     /// Whether a name was imported from the SDK.
     pub(crate) fn is_from_sdk(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|path| path.first().is_some_and(|first| first == "scaler_guest"))
+        self.names.get(name).is_some_and(|path| path.first().is_some_and(|first| first == "scaler_guest"))
     }
 }
 
@@ -82,7 +120,7 @@ fn full_path(path: &Path, imports: &Imports) -> Option<Vec<Ident>> {
     let mut full: Vec<Ident> = path.segments.iter().map(|segment| segment.ident.clone()).collect();
     let first = full.first()?;
     if !is_of_crate(first) {
-        let mut imported = imports.0.get(&first.to_string())?.clone();
+        let mut imported = imports.names.get(&first.to_string())?.clone();
         // Errors at the place of use help more than those at the import.
         imported.last_mut()?.set_span(first.span());
         imported.extend(full.drain(1..));
@@ -156,7 +194,7 @@ impl Search<'_> {
     }
 }
 
-/// The modules whose types the functions and public types of this one use, by path.
+/// The modules whose types the functions of this one use, by path; where there are no functions, its public types.
 fn modules_needed(items: &[Item]) -> Result<Vec<Path>> {
     let mut search = Search {
         items: local_types(items),
@@ -164,11 +202,7 @@ fn modules_needed(items: &[Item]) -> Result<Vec<Path>> {
         seen: BTreeSet::new(),
         modules: BTreeMap::new(),
     };
-    for item in items {
-        let Item::Fn(function) = item else { continue };
-        if !matches!(function.vis, Visibility::Public(_)) {
-            continue;
-        }
+    for function in module::exported(items) {
         for input in &function.sig.inputs {
             if let FnArg::Typed(input) = input {
                 search.visit(&input.ty)?;
@@ -176,6 +210,16 @@ fn modules_needed(items: &[Item]) -> Result<Vec<Path>> {
         }
         if let ReturnType::Type(_, ty) = &function.sig.output {
             search.visit(ty)?;
+        }
+    }
+    if module::exported(items).next().is_none() {
+        for item in items {
+            let (Item::Struct(ItemStruct { ident, vis, .. }) | Item::Enum(ItemEnum { ident, vis, .. })) = item else {
+                continue;
+            };
+            if matches!(vis, Visibility::Public(_)) {
+                search.visit(&parse_quote!(#ident))?;
+            }
         }
     }
     let paths = search.modules.into_values().map(|module| {
@@ -236,53 +280,80 @@ pub(crate) fn resume(state: TokenStream) -> Result<TokenStream> {
         let idents: Vec<Ident> = module.segments.iter().map(|segment| segment.ident.clone()).collect();
         let module = joined(&idents);
         let Answer(types) = syn::parse2(answer)?;
+        // That it was asked is to be known of a module without types as well.
+        let asked = Foreign { module: module.clone(), name: String::new(), form: Form::Broken(TokenStream::new()) };
+        foreign.push(asked);
         foreign.extend(types.into_iter().map(|ty| Foreign { module: module.clone(), ..ty }));
     }
     module::finish(&item, &foreign)
 }
 
-/// The types of a module, as its macro writes them: `Point "point" "dd" ("point" "record ..")`.
+/// The types of a module, as its macro writes them: `Point "point" "dd" ("point" "record ..")`, or `Point ! (errors)`
+/// for one that cannot cross.
 struct Answer(Vec<Foreign>);
 
 impl Parse for Answer {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let mut types = Vec::new();
         while !input.is_empty() {
-            let name: Ident = input.parse()?;
-            let (wit_name, flat): (LitStr, LitStr) = (input.parse()?, input.parse()?);
-            let texts;
-            parenthesized!(texts in input);
-            let mut definitions = Vec::new();
-            while !texts.is_empty() {
-                let (name, text): (LitStr, LitStr) = (texts.parse()?, texts.parse()?);
-                definitions.push(Definition { name: name.value(), text: text.value() });
-            }
-            types.push(Foreign {
-                module: String::new(),
-                name: name.to_string(),
-                wit_name: wit_name.value(),
-                flat: flat.value().chars().filter_map(Core::from_letter).collect(),
-                definitions,
-            });
+            let name = Ident::parse_any(input)?.to_string();
+            let form = if input.peek(Token![!]) { broken(input)? } else { known(input)? };
+            types.push(Foreign { module: String::new(), name, form });
         }
         Ok(Self(types))
     }
 }
 
+fn broken(input: ParseStream<'_>) -> Result<Form> {
+    input.parse::<Token![!]>()?;
+    let errors;
+    parenthesized!(errors in input);
+    Ok(Form::Broken(errors.parse()?))
+}
+
+fn known(input: ParseStream<'_>) -> Result<Form> {
+    let (wit_name, flat): (LitStr, LitStr) = (input.parse()?, input.parse()?);
+    let texts;
+    parenthesized!(texts in input);
+    let mut definitions = Vec::new();
+    while !texts.is_empty() {
+        let (name, text): (LitStr, LitStr) = (texts.parse()?, texts.parse()?);
+        definitions.push(Definition { name: name.value(), text: text.value() });
+    }
+    let flat = flat.value().chars().filter_map(Core::from_letter).collect();
+    Ok(Form::Known { wit_name: wit_name.value(), flat, definitions })
+}
+
 /// The macro that answers for this module.
 pub(crate) fn offer(types: &Types<'_>) -> TokenStream {
-    let entries = types.offers().map(|(name, wit, definitions)| {
+    let known = types.offers().map(|(name, wit, definitions)| {
         let name = format_ident!("{name}");
         let wit_name = wit.text.trim_start_matches('%');
         let flat: String = wit.flat.iter().map(|core| core.letter()).collect();
         let texts = definitions.iter().flat_map(|definition| [&definition.name, &definition.text]);
         quote!(#name #wit_name #flat (#(#texts)*))
     });
+    let broken = types.broken().map(|(name, errors)| {
+        let name = format_ident!("{name}");
+        quote!(#name ! (#errors))
+    });
+    answering(&quote!(#(#known)* #(#broken)*))
+}
+
+/// What a module becomes that could not be understood at all: its errors, and for those that use its types no others.
+pub(crate) fn failed(error: &Error, has_body: bool) -> TokenStream {
+    let errors = error.to_compile_error();
+    let all = format_ident!("{ALL}");
+    let offer = if has_body { answering(&quote!(#all ! ())) } else { TokenStream::new() };
+    quote!(#errors #offer)
+}
+
+fn answering(answer: &TokenStream) -> TokenStream {
     let offer = Ident::new(OFFER, proc_macro2::Span::call_site());
     quote! {
         #[allow(unused_macros)]
         macro_rules! #offer {
-            ($($state:tt)*) => { ::scaler_guest::__continue_module! { $($state)* (#(#entries)*) } };
+            ($($state:tt)*) => { ::scaler_guest::__continue_module! { $($state)* (#answer) } };
         }
         #[allow(unused_imports)]
         #[doc(hidden)]

@@ -2,14 +2,15 @@
 
 use crate::{
     flags,
+    module::is_same,
     names::{docs, fail, kebab, no_cfg},
-    sharing::{Foreign, Imports, module_and_name},
+    sharing::{Foreign, Form, Imports, module_and_name},
 };
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
 use std::collections::BTreeMap;
 use syn::{
-    Fields, GenericArgument, Generics, Ident, Item, ItemEnum, ItemStruct, PathArguments, Result, Type, TypePath,
+    Error, Fields, GenericArgument, Generics, Ident, Item, ItemEnum, ItemStruct, PathArguments, Result, Type, TypePath,
     TypeTuple, Visibility, parse_quote,
 };
 
@@ -107,7 +108,16 @@ struct Known {
 }
 
 const SUPPORTED: &str = "use bool, char, u8..u64, i8..i64, f32, f64, String, Vec<T>, Option<T>, Result<T, E>, tuples, \
-                         or a pub struct or enum of this module";
+                         or a pub struct or enum of this module, or of another `#[scaler_guest::module]` from which \
+                         it is imported by name";
+
+/// The text of an error that has been told at its own place already.
+const TOLD: &str = "told elsewhere";
+
+/// Whether an error is only a sign that others have been told.
+pub(crate) fn is_told(error: &Error) -> bool {
+    error.to_string() == TOLD
+}
 
 /// The types that a module's functions can use.
 pub(crate) struct Types<'a> {
@@ -115,6 +125,10 @@ pub(crate) struct Types<'a> {
     imports: Imports,
     foreign: &'a [Foreign],
     known: BTreeMap<String, Known>,
+    /// Those that cannot cross and that another module may name, with the errors that nobody has told.
+    broken: BTreeMap<String, TokenStream>,
+    /// Errors of types of other modules that this one uses.
+    borrowed: Vec<TokenStream>,
     /// Types being looked at, outermost first: a repetition is a recursion.
     stack: Vec<String>,
     /// What the interface defines so far.
@@ -128,6 +142,8 @@ impl<'a> Types<'a> {
             imports: Imports::of(items),
             foreign,
             known: BTreeMap::new(),
+            broken: BTreeMap::new(),
+            borrowed: Vec::new(),
             stack: Vec::new(),
             definitions: Vec::new(),
         }
@@ -229,8 +245,25 @@ impl<'a> Types<'a> {
             ("HashSet" | "BTreeSet" | "VecDeque", [element, ..]) => {
                 return fail(ty, format!("`{name}` cannot cross the component boundary: use `Vec<{}>`", show(element)));
             }
-            _ => return fail(ty, format!("`{}` cannot cross the component boundary: {SUPPORTED}", show(ty))),
+            _ => return self.unknown(ty),
         })
+    }
+
+    fn unknown(&self, ty: &Type) -> Result<WitType> {
+        match (self.imports.glob(), ty) {
+            (Some(glob), Type::Path(path)) if path.path.get_ident().is_some() => {
+                let name = show(ty);
+                let by_name = format!("{}::{name}", glob.trim_end_matches("::*"));
+                fail(
+                    ty,
+                    format!(
+                        "where `{name}` comes from cannot be seen: import it by its name, `use {by_name};`, \
+                         and not by `use {glob};`"
+                    ),
+                )
+            }
+            _ => fail(ty, format!("`{}` cannot cross the component boundary: {SUPPORTED}", show(ty))),
+        }
     }
 
     fn result(&mut self, ok: &Type, error: &Type) -> Result<WitType> {
@@ -246,18 +279,34 @@ impl<'a> Types<'a> {
 
     /// A type of another `#[module]`.
     fn shared(&mut self, module: &str, name: &str, at: &Type) -> Result<WitType> {
-        let found = self.foreign.iter().find(|foreign| foreign.module == module && foreign.name == name);
-        let Some(foreign) = found else {
-            return fail(
+        match self.foreign.iter().find(|foreign| foreign.is_about(module, name)).map(|foreign| &foreign.form) {
+            Some(Form::Known { wit_name, flat, definitions }) => {
+                self.define(definitions, at)?;
+                Ok(WitType::new(format!("%{wit_name}"), flat))
+            }
+            Some(Form::Broken(errors)) => {
+                // With the places: the same mistake in two fields is two errors.
+                let is_new = self.borrowed.iter().all(|other| format!("{other:?}") != format!("{errors:?}"));
+                if is_new {
+                    self.borrowed.push(errors.clone());
+                }
+                fail(at, TOLD)
+            }
+            None if !self.foreign.iter().any(|foreign| foreign.module == module) => fail(
                 at,
                 format!(
-                    "`{module}` has no type `{name}` for interfaces: it must be a pub struct or enum of a `#[scaler_guest::module]`, of types that can cross"
+                    "`{module}` is not asked for `{name}`, as no function here uses it: move this type to the \
+                     functions that use it, or into a module that has only types"
                 ),
-            );
-        };
-        let wit = WitType::new(format!("%{}", foreign.wit_name), &foreign.flat);
-        self.define(&foreign.definitions, at)?;
-        Ok(wit)
+            ),
+            None => fail(
+                at,
+                format!(
+                    "`{module}` has no type `{name}` for interfaces: it must be a pub struct or enum of a \
+                     `#[scaler_guest::module]`"
+                ),
+            ),
+        }
     }
 
     /// A type of this module.
@@ -388,16 +437,34 @@ impl<'a> Types<'a> {
         Ok(())
     }
 
-    /// Looks at the public types that no function named, so that other modules can use them.
-    /// Those that cannot cross are nobody's business until somebody uses them.
-    pub(crate) fn offer_rest(&mut self) {
-        let names: Vec<String> = self.items.keys().cloned().collect();
-        let definitions = self.definitions.clone();
-        for name in names {
-            let ident = format_ident!("{name}");
-            let _ = self.local(&name, &parse_quote!(#ident));
+    /// Looks at the public types that no function named, so that other modules can use them. Those that cannot cross
+    /// are nobody's business until somebody uses them; `told` are the errors that this module tells itself.
+    pub(crate) fn offer_rest(&mut self, told: &[Error]) {
+        let definitions = std::mem::take(&mut self.definitions);
+        let items: Vec<(String, &'a Item)> = self.items.iter().map(|(name, item)| (name.clone(), *item)).collect();
+        for (name, item) in items {
+            let (Item::Struct(ItemStruct { ident, vis, .. }) | Item::Enum(ItemEnum { ident, vis, .. })) = item else {
+                continue;
+            };
+            let (Visibility::Public(_), false) = (vis, self.known.contains_key(&name)) else { continue };
+            self.definitions.clear();
+            if let Err(error) = self.local(&name, &parse_quote!(#ident)) {
+                let is_known = is_told(&error) || told.iter().any(|other| is_same(other, &error));
+                let errors = if is_known { TokenStream::new() } else { error.to_compile_error() };
+                self.broken.insert(name, errors);
+            }
         }
         self.definitions = definitions;
+    }
+
+    /// The types that cannot cross, each with the errors that whoever uses it has to tell.
+    pub(crate) fn broken(&self) -> impl Iterator<Item = (&str, &TokenStream)> {
+        self.broken.iter().map(|(name, errors)| (name.as_str(), errors))
+    }
+
+    /// The errors of types of other modules that this one uses.
+    pub(crate) fn borrowed_errors(&self) -> &[TokenStream] {
+        &self.borrowed
     }
 
     /// The implementations of `Abi` for this module's types.

@@ -194,6 +194,17 @@ fn a_component_made_by_hand_passes_through_and_runs() {
 }
 
 #[test]
+fn a_module_as_text_is_refused_with_the_tool_that_translates_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for text in ["(component)", "\n ;; a comment\n(module)"] {
+        let file = folder.path().join("hand.wat");
+        fs::write(&file, text).unwrap();
+        let refused = build(&file, &folder.path().join("out.wasm")).unwrap_err().to_string();
+        assert!(refused.contains("hand.wat") && refused.contains("wasm-tools parse"), "{refused}");
+    }
+}
+
+#[test]
 fn a_new_project_builds_runs_and_tests() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("my-task");
@@ -259,6 +270,79 @@ pub mod c {
 pub mod d {
     pub struct Point { pub x: f64 }
     pub fn point() -> Point { Point { x: 0.0 } } //~ the type `Point` are both `point` in the interface
+}
+
+#[scaler_guest::module]
+pub mod types {
+    pub enum Shape {
+        Tagged { name: String }, //~ a case with named fields has no WIT form: put them into a struct
+    }
+    pub struct Table {
+        pub good: u8,
+        pub rows: std::collections::HashMap<String, u8>, //~ `HashMap` cannot cross the component boundary: use `Vec
+    }
+    pub struct Unused { pub rows: std::collections::HashMap<String, u8> }
+    pub struct Good { pub shape: u8 }
+}
+
+#[scaler_guest::module]
+pub mod work {
+    use super::types::{Good, Shape, Table};
+    pub fn area(shape: Shape) -> f64 { 0.0 }
+    pub fn again(shape: Vec<Shape>) {}
+    pub fn rows(table: Table, good: Good) {}
+    pub fn fine(good: Good) {}
+}
+
+#[scaler_guest::module]
+pub mod told {
+    pub struct Pair { pub left: u8, pub right: usize } //~ `usize` has no fixed size in an interface
+    pub struct Fine { pub left: u8 }
+    pub fn left(pair: Pair) -> u8 { pair.left }
+}
+
+#[scaler_guest::module]
+pub mod of_told {
+    use super::told::{Fine, Pair};
+    pub fn right(pair: Pair) {}
+    pub fn take(value: Fine) {}
+    pub struct Holder { pub pair: Pair }
+}
+
+#[scaler_guest::module]
+pub mod of_of_told {
+    use super::of_told::Holder;
+    pub fn hold(holder: Holder) {}
+}
+
+#[scaler_guest::module]
+pub mod more_types {
+    use super::types::Good;
+    pub struct Better { pub good: Good }
+}
+
+#[scaler_guest::module]
+pub mod of_more_types {
+    use super::more_types::Better;
+    pub fn fine(value: Better) {}
+}
+
+#[scaler_guest::module]
+pub mod mixed {
+    pub struct Far { pub good: super::types::Good } //~ is not asked for `Good`
+    pub fn near() {}
+}
+
+#[scaler_guest::module]
+pub mod of_mixed {
+    pub fn far(value: super::mixed::Far) {}
+    pub fn absent(value: super::mixed::Absent) {} //~ `super::mixed` has no type `Absent` for interfaces
+}
+
+#[scaler_guest::module]
+pub mod globs {
+    use crate::types::*;
+    pub fn glob(value: Good) {} //~ import it by its name, `use crate::types::Good;`
 }
 "#;
 

@@ -12,7 +12,7 @@ use crate::message::{FunctionInfo, ModuleInfo};
 #[non_exhaustive]
 pub enum ResolveError {
     /// No module of that path or a part of it.
-    #[error("there is no module `{module}`{hint}; there is {known}")]
+    #[error("there is no module `{module}`{hint}; {}", remedy(known))]
     NoModule {
         /// As asked.
         module: String,
@@ -76,6 +76,16 @@ impl fmt::Display for Known {
             more => write!(f, " and {more} more"),
         }
     }
+}
+
+/// What there is instead of a module, or how to come by the first.
+fn remedy(known: &Known) -> String {
+    if known.0.is_empty() {
+        return "there is no module at all: make one with `scaler build` and put it into the cluster's `module_path` \
+                (`--module-path`, `./modules` unless set otherwise)"
+            .to_owned();
+    }
+    format!("there is {known}")
 }
 
 /// Finds the function that `module` (dotted path) and `function` name, in either spelling.
@@ -330,7 +340,9 @@ mod tests {
             find(&all, "hello", "great").expect_err("typo"),
             "module `hello` has no function `great`, did you mean `hello:greet`?; there is `hello:greet`"
         );
-        assert_eq!(find(&[], "x", "y").expect_err("nothing"), "there is no module `x`; there is nothing at all");
+        let nothing = find(&[], "x", "y").expect_err("nothing");
+        assert!(nothing.starts_with("there is no module `x`; there is no module at all: "), "{nothing}");
+        assert!(nothing.contains("scaler build") && nothing.contains("module_path"), "{nothing}");
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub enum ComponentError {
     /// The bytes are no WebAssembly.
     #[error("this is not WebAssembly: {0}")]
     NotWasm(String),
+    /// The text format.
+    #[error("this is WebAssembly as text: translate it with `wasm-tools parse FILE.wat -o FILE.wasm` and build that")]
+    Text,
     /// Neither the SDK nor wit-bindgen described what it exports.
     #[error(
         "the module exports no interface: mark one with `#[scaler_guest::module] pub mod name {{ pub fn .. }}`, or describe it with wit-bindgen"
@@ -76,6 +79,9 @@ struct Default<'a> {
 
 /// Turns what a compiler or another tool made into a component; a component stays as it is.
 pub(super) fn componentise(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ComponentError> {
+    if is_text(bytes) {
+        return Err(ComponentError::Text);
+    }
     let mut core = Core::read(bytes)?;
     if core.is_component {
         return Ok(Cow::Borrowed(bytes));
@@ -103,6 +109,12 @@ pub(super) fn componentise(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ComponentError
         append_section(&mut component, DEFAULTS_SECTION, &text);
     }
     Ok(Cow::Owned(component))
+}
+
+/// Whether the text format stands there: after blanks, a parenthesis or a comment.
+fn is_text(bytes: &[u8]) -> bool {
+    let start = bytes.trim_ascii_start();
+    start.starts_with(b"(") || start.starts_with(b";;")
 }
 
 /// What the parser said, without the bytes that it lists.
