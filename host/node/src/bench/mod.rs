@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use scaler_client::{Function, MapOptions, blocking::Client};
 use scaler_net::Address;
 
@@ -33,8 +33,6 @@ use report::{Cost, Report, Watched};
 
 /// Function that the bench calls.
 const FUNCTION: &str = "bench.unit:noop";
-/// How often each audience is tried.
-const WATCHED_ROUNDS: usize = 6;
 /// Results taken at once.
 const BATCH_MAX: usize = 1024;
 
@@ -53,12 +51,18 @@ pub struct BenchArgs {
     /// Calls one after the other, for the round trip
     #[arg(long, value_name = "N", default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(100..))]
     round_trips: u64,
-    /// Measure in turn, six times each, without and with so many watchers of the monitor stream
+    /// Measure in turn, in rounds, without and with so many watchers of the monitor stream
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1000))]
     watchers: u16,
     /// The same with these beside them, who never read what they are sent
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=20))]
     stalled_watchers: u16,
+    /// Rounds with each audience
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Length of a round; watchers get updates the less often the more they are, 200 every two seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=600))]
+    round_seconds: u16,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -89,10 +93,10 @@ pub fn bench(arguments: &BenchArgs) -> Result<ExitCode> {
     say("round trips");
     let mut round_trips_us = round_trips(&client, &function, arguments.round_trips)?;
     say("throughput");
-    throughput(&client, &function, arguments.tasks / 10)?;
+    throughput(&client, &function, Amount::Tasks(arguments.tasks / 10))?;
     let processors = processors(&client)?;
     let before = stack.cpu(&processors);
-    let seconds = throughput(&client, &function, arguments.tasks)?;
+    let (_, seconds) = throughput(&client, &function, Amount::Tasks(arguments.tasks))?;
     let after = stack.cpu(&processors);
     let watched = watched(arguments, folder.path(), &stack, (&client, &function))?;
     let peak = peak_rss_bytes(stack.scheduler.pid());
@@ -132,9 +136,9 @@ fn watched(
     let mut audiences = vec![(0, 0), (reading, 0), (reading, stalled)];
     audiences.dedup();
     let mut all: Vec<Watched> = audiences.iter().map(|(reading, stalled)| Watched::new(*reading, *stalled)).collect();
-    let tasks = (arguments.tasks / 2).max(1_000);
+    let length = Duration::from_secs(arguments.round_seconds.into());
     let count = all.len();
-    for round in 0..WATCHED_ROUNDS {
+    for round in 0..usize::from(arguments.rounds) {
         for place in 0..count {
             // Each is first, second and last equally often.
             let watched = &mut all[(place + round) % count];
@@ -145,7 +149,7 @@ fn watched(
                 cpu
             };
             let (before, updates) = (cpu(), updates(client)?);
-            let seconds = throughput(client, function, tasks)?;
+            let (tasks, seconds) = throughput(client, function, Amount::For(length))?;
             let (after, updates) = (cpu(), self::updates(client)? - updates);
             watched.add(tasks, seconds, updates, &before, &after);
             audience.leave()?;
@@ -183,16 +187,30 @@ fn round_trips(client: &Client, function: &Function, count: u64) -> Result<Vec<f
     Ok(times)
 }
 
-/// Sends `count` calls through one pipe and takes every result; gives the seconds.
-fn throughput(client: &Client, function: &Function, count: u64) -> Result<f64> {
+/// How much work is measured.
+#[derive(Clone, Copy)]
+enum Amount {
+    Tasks(u64),
+    /// As many tasks as are taken in this time.
+    For(Duration),
+}
+
+/// Sends calls through one pipe and takes every result; gives their number and the seconds.
+fn throughput(client: &Client, function: &Function, amount: Amount) -> Result<(u64, f64)> {
     let bound = function.bind(())?;
     let (mut sender, mut receiver) = client.pipe(MapOptions::new());
     let started = Instant::now();
     let feeder = thread::Builder::new().name("feeder".to_owned()).spawn(move || {
-        for _ in 0..count {
-            if sender.send_blocking(bound.clone()).is_err() {
-                break;
+        let mut sent = 0;
+        loop {
+            let is_enough = match amount {
+                Amount::Tasks(count) => sent == count,
+                Amount::For(length) => started.elapsed() >= length,
+            };
+            if is_enough || sender.send_blocking(bound.clone()).is_err() {
+                return sent;
             }
+            sent += 1;
         }
     })?;
     let mut items = Vec::with_capacity(BATCH_MAX);
@@ -204,9 +222,12 @@ fn throughput(client: &Client, function: &Function, count: u64) -> Result<f64> {
         }
     }
     let seconds = started.elapsed().as_secs_f64();
-    ensure!(feeder.join().is_ok(), "the feeding thread failed");
-    ensure!(received == count, "{received} of {count} results arrived");
-    Ok(seconds)
+    let Ok(sent) = feeder.join() else { bail!("the feeding thread failed") };
+    ensure!(received == sent, "{received} of {sent} results arrived");
+    if let Amount::Tasks(count) = amount {
+        ensure!(sent == count, "only {sent} of {count} tasks were taken");
+    }
+    Ok((received, seconds))
 }
 
 fn processors(client: &Client) -> Result<Vec<u32>> {
