@@ -1,14 +1,18 @@
-//! The original's acceptance scenarios for clients, futures, life and death, and storage, over the real programs; which
-//! test has which scenario stands in [`SCENARIOS`].
+//! The original's acceptance scenarios for clients, futures, life and death, storage, and configuration, over the real
+//! programs; which test has which scenario stands in [`SCENARIOS`]. What settings do beyond them is in `effects`.
 
 mod support;
 
+#[path = "scenarios/effects.rs"]
+mod effects;
 #[path = "scenarios/futures.rs"]
 mod futures;
 #[path = "scenarios/life.rs"]
 mod life;
 #[path = "scenarios/submit.rs"]
 mod submit;
+#[path = "scenarios/traffic.rs"]
+mod traffic;
 
 use std::{collections::BTreeSet, fs, path::Path, sync::OnceLock};
 
@@ -77,7 +81,13 @@ const SCENARIOS: &[(u32, By)] = &[
     (7, Tests(&["scenario_07_a_task_that_no_worker_has_is_canceled"])),
     (8, Tests(&["scenario_08_and_44_an_object_travels_once_a_processor_from_the_cluster_s_own_storage"])),
     (9, Tests(&["scenario_09_large_arguments_and_results_arrive_equal"])),
-    (10, Tests(&["scenario_10_long_and_short_sleeps_share_the_workers"])),
+    (
+        10,
+        Tests(&[
+            "scenario_10_long_and_short_sleeps_share_the_workers",
+            "scenario_10_what_queues_behind_a_long_task_goes_to_a_cluster_that_comes_later",
+        ]),
+    ),
     (11, Tests(&["scenario_11_one_failure_of_a_hundred_reaches_the_caller_as_a_type"])),
     (12, Tests(&["scenario_12_arguments_by_position_by_name_and_by_default"])),
     (13, Never("components have no keyword-only parameters: every parameter has a place and a name")),
@@ -98,7 +108,13 @@ const SCENARIOS: &[(u32, By)] = &[
     (22, Tests(&["scenario_22_each_step_of_a_warm_call_is_quick"])),
     (23, Tests(&["scenario_23_clear_cancels_and_lets_objects_go"])),
     (24, Tests(&["scenario_24_without_an_address_the_error_says_what_is_missing"])),
-    (25, Tests(&["scenario_25_what_cannot_be_written_or_read_is_said_and_the_processor_lives"])),
+    (
+        25,
+        Tests(&[
+            "scenario_25_what_cannot_be_written_or_read_is_said_and_the_processor_lives",
+            "scenario_25_an_object_that_cannot_be_read_fails_the_task_and_the_processor_lives",
+        ]),
+    ),
     (26, Tests(&["scenario_26_what_tasks_write_reaches_the_client"])),
     (32, Tests(&["scenario_32_and_33_callbacks_run_without_being_asked_and_at_once_when_it_is_over"])),
     (33, Tests(&["scenario_32_and_33_callbacks_run_without_being_asked_and_at_once_when_it_is_over"])),
@@ -124,11 +140,40 @@ const SCENARIOS: &[(u32, By)] = &[
     (91, Tests(&["equal_contents_count_once_after_every_step"])),
     (92, Tests(&["a_dropped_get_and_a_half_sent_set_disturb_nobody", "random_bytes_close_only_their_connection"])),
     (93, Tests(&["an_object_goes_with_its_last_owner_and_not_before"])),
+    (
+        94,
+        Tests(&[
+            "every_option_of_the_original_is_set_by_each_of_its_names",
+            "missing_files_and_addresses_and_bad_flags_say_what_to_do",
+        ]),
+    ),
+    (
+        95,
+        Tests(&[
+            "missing_files_and_addresses_and_bad_flags_say_what_to_do",
+            "twenty_mistakes_and_more_are_told_at_once_with_file_line_key_and_remedy",
+        ]),
+    ),
+    (96, Tests(&["names_and_capabilities_are_lists_with_commas_and_blanks"])),
+    (
+        97,
+        Tests(&[
+            "lists_end_before_the_address_and_flags_that_are_none_are_explained",
+            "twenty_mistakes_and_more_are_told_at_once_with_file_line_key_and_remedy",
+        ]),
+    ),
+    (
+        98,
+        Tests(&[
+            "the_seeds_command_lines_run_from_one_file",
+            "the_seeds_file_is_shown_with_the_origin_of_every_setting",
+        ]),
+    ),
 ];
 
 /// The scenarios that this table answers for; the others are graphs, nested calls and scheduling.
 fn wanted() -> BTreeSet<u32> {
-    (1..=26).chain(32..=48).chain(87..=93).collect()
+    (1..=26).chain(32..=48).chain(87..=98).collect()
 }
 
 fn sources(folder: &Path, all: &mut String) {

@@ -10,11 +10,12 @@ use std::{
     time::Duration,
 };
 
-use scaler_client::{Error, FailureKind, ReturnWhen, blocking};
+use scaler_client::{Error, FailureKind, ReturnWhen, blocking, blocking::Client};
 
 use crate::{
-    Here, shared,
-    support::{LONG, wait_for},
+    shared,
+    support::{LONG, Process, Stack, guest, wait_for},
+    traffic::Traffic,
 };
 
 #[test]
@@ -109,23 +110,34 @@ fn scenario_38_leaving_cancels_what_is_waited_for() {
 
 #[test]
 fn scenario_39_a_large_result_is_fetched_when_asked_once_and_released() {
-    let here = Here::start(1, |builder| builder);
-    let client = here.connect();
-    let before = here.stored();
+    const BYTES: u64 = 1_000_000;
+    let dir = tempfile::tempdir().expect("folder");
+    let program = env!("CARGO_BIN_EXE_scaler_object_storage_server");
+    let storage = Process::start("storage", dir.path(), program, &["tcp://127.0.0.1:0"]);
+    // Everybody talks to the storage through this one.
+    let traffic = Traffic::before(&storage.address("object_storage_address"));
+    let mut stack = Stack::scheduler(&["-osa", traffic.address()], &[&guest("tests/guests/behaviour")]);
+    stack.add_cluster(1, &[]);
+    let client = Client::connect(&stack.address()).expect("connects");
     let output = client.function("behaviour.work:output").expect("function");
-    let future = client.submit(&output, (1_000_000_u64,)).expect("submits");
+    let objects = || client.status().expect("status").scheduler.objects;
+    let future = client.submit(&output, (BYTES,)).expect("submits");
     let waited = blocking::wait([future.clone()], Some(LONG), ReturnWhen::AllCompleted);
     assert_eq!(waited.done.len(), 1);
-    assert_eq!(here.stored(), before + 1, "nobody has asked for it");
-    assert_eq!(client.status().expect("status").scheduler.objects, 1);
+    let [id] = traffic.stored(BYTES)[..] else { panic!("one result: {:?}", traffic.stored(BYTES)) };
+    assert_eq!((objects(), traffic.fetched(id), traffic.deleted(id)), (1, 0, 0), "nobody has asked for it");
     let first = future.value().expect("result");
-    wait_for("it is released", LONG, || (here.stored() == before).then_some(()));
+    wait_for("it is released", LONG, || (traffic.deleted(id) > 0).then_some(()));
     assert!(future.value().expect("it is here now") == first, "the same value again");
     // One that nobody asks for goes with its future.
-    let forgotten = client.submit(&output, (1_000_000_u64,)).expect("submits");
+    let forgotten = client.submit(&output, (BYTES,)).expect("submits");
     assert_eq!(blocking::wait([forgotten.clone()], Some(LONG), ReturnWhen::AllCompleted).done.len(), 1);
-    drop(forgotten);
-    wait_for("it is released unseen", LONG, || (here.stored() == before).then_some(()));
+    let [_, unseen] = traffic.stored(BYTES)[..] else { panic!("two results: {:?}", traffic.stored(BYTES)) };
+    drop((forgotten, future));
+    wait_for("it is released unseen", LONG, || (traffic.deleted(unseen) > 0).then_some(()));
+    assert_eq!((traffic.fetched(id), traffic.deleted(id)), (1, 1), "once each");
+    assert_eq!((traffic.fetched(unseen), traffic.deleted(unseen)), (0, 1), "nobody asked for it");
+    assert_eq!(objects(), 0);
 }
 
 #[test]

@@ -111,6 +111,9 @@ fn scenario_22_each_step_of_a_warm_call_is_quick() {
         step();
         client.disconnect();
         step();
+        // Generous, but not so that a time-out of anything would pass.
+        let slowest = steps.iter().max().expect("four steps");
+        assert!(*slowest < Duration::from_secs(4), "connect, submit, result, disconnect: {steps:?}");
         for (best, took) in best.iter_mut().zip(steps) {
             *best = (*best).min(took);
         }
@@ -146,7 +149,7 @@ fn scenario_23_clear_cancels_and_lets_objects_go() {
 
 #[test]
 fn scenario_24_without_an_address_the_error_says_what_is_missing() {
-    // In a process of its own, because the environment belongs to all tests of this one.
+    // The environment belongs to all tests of this process, so none of them sets it.
     assert!(std::env::var_os(scaler_client::SCALER_ADDRESS).is_none(), "this test needs an environment without it");
     let error = Client::new().expect_err("nobody said where");
     assert!(matches!(error, Error::NoAddress));

@@ -1,15 +1,6 @@
 //! Scenarios of submitting: values, maps, objects, arguments and their mistakes.
 
-use std::{
-    io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use scaler_client::{Arguments, Error, FailureKind, MapOptions, Value, blocking, blocking::Client, zip};
 use serde::Deserialize;
@@ -17,6 +8,7 @@ use serde::Deserialize;
 use crate::{
     Here, shared,
     support::{LONG, Stack, guest, wait_for},
+    traffic::Traffic,
 };
 
 #[test]
@@ -65,8 +57,8 @@ fn scenario_08_and_44_an_object_travels_once_a_processor_from_the_cluster_s_own_
     const WORKERS: u64 = 2;
     let mut stack = Stack::scheduler(&[], &[&guest("tests/guests/behaviour")]);
     let storage = stack.scheduler.address("object_storage_address");
-    let (proxy, fetched) = counting_proxy(&storage);
-    stack.add_cluster(WORKERS as usize, &["--object-storage-address", &proxy]);
+    let traffic = Traffic::before(&storage);
+    stack.add_cluster(WORKERS as usize, &["--object-storage-address", traffic.address()]);
     let before = stack.scheduler.peak_rss_bytes();
     let client = Client::connect(&stack.address()).expect("connects");
     let sum = client.function("behaviour.work:sum_bytes").expect("function");
@@ -76,7 +68,7 @@ fn scenario_08_and_44_an_object_travels_once_a_processor_from_the_cluster_s_own_
     assert_eq!(table.name(), "table");
     let sums: Vec<u64> = client.map_all(&sum, (0..500).map(|_| (&table,)), MapOptions::new()).expect("sums");
     assert!(sums.len() == 500 && sums.iter().all(|sum| *sum == expected));
-    let fetched = fetched.load(Ordering::Relaxed);
+    let fetched = traffic.bytes_back();
     let (least, most) = (BYTES as u64, WORKERS * (BYTES as u64 + 100_000));
     assert!((least..=most).contains(&fetched), "{fetched} bytes went to {WORKERS} processors");
     let growth = stack.scheduler.peak_rss_bytes() - before;
@@ -85,37 +77,6 @@ fn scenario_08_and_44_an_object_travels_once_a_processor_from_the_cluster_s_own_
     drop(table);
     wait_for("the object goes with its last reference", LONG, || {
         (client.status().expect("status").scheduler.objects == 0).then_some(())
-    });
-}
-
-/// Passes bytes on to `target` and counts those that come back.
-fn counting_proxy(target: &str) -> (String, Arc<AtomicU64>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("port");
-    let address = format!("tcp://{}", listener.local_addr().expect("address"));
-    let (target, counter) = (target.trim_start_matches("tcp://").to_owned(), Arc::new(AtomicU64::new(0)));
-    let counted = Arc::clone(&counter);
-    thread::spawn(move || {
-        for near in listener.incoming().flatten() {
-            let Ok(far) = TcpStream::connect(&target) else { continue };
-            pass(near.try_clone().expect("stream"), far.try_clone().expect("stream"), None);
-            pass(far, near, Some(Arc::clone(&counted)));
-        }
-    });
-    (address, counter)
-}
-
-fn pass(mut from: TcpStream, mut to: TcpStream, counter: Option<Arc<AtomicU64>>) {
-    thread::spawn(move || {
-        let mut buffer = vec![0; 1 << 16];
-        while let Ok(length) = from.read(&mut buffer) {
-            if length == 0 || to.write_all(&buffer[..length]).is_err() {
-                break;
-            }
-            if let Some(counter) = &counter {
-                counter.fetch_add(length as u64, Ordering::Relaxed);
-            }
-        }
-        let _ = to.shutdown(Shutdown::Write);
     });
 }
 
@@ -137,17 +98,19 @@ fn scenario_09_large_arguments_and_results_arrive_equal() {
 
 #[test]
 fn scenario_10_long_and_short_sleeps_share_the_workers() {
-    // 1 s and 100 ms instead of 10 s and 1 s.
-    let here = Here::start(3, |builder| builder);
+    // 1 s and 100 ms instead of 10 s and 1 s. Dealt out in turn, all long ones would go to one worker.
+    const WORKERS: u64 = 3;
+    let here = Here::start(WORKERS as usize, |builder| builder);
     let client = here.connect();
     let nap = client.function("wasi.system:nap").expect("function");
-    let naps: Vec<(u64, u64)> = (0..12).map(|number| (if number % 4 == 0 { 1_000 } else { 100 }, number)).collect();
-    let alone: u64 = naps.iter().map(|(millis, _)| millis).sum();
+    let millis = |number: u64| if number.is_multiple_of(WORKERS) { 1_000 } else { 100 };
+    let in_turn: u64 = (0..12).step_by(WORKERS as usize).map(millis).sum();
+    let naps: Vec<(u64, u64)> = (0..12).map(|number| (millis(number), number)).collect();
     let started = Instant::now();
     let numbers: Vec<u64> = client.map(&nap, naps, MapOptions::new()).all().expect("results");
     assert_eq!(numbers, (0..12).collect::<Vec<_>>());
     let took = started.elapsed();
-    assert!(took < Duration::from_millis(alone * 3 / 4), "{took:?} of {alone} ms in a row");
+    assert!(took < Duration::from_millis(in_turn * 4 / 5), "{took:?}; dealt out in turn it would be {in_turn} ms");
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -308,4 +271,26 @@ fn scenario_25_what_cannot_be_written_or_read_is_said_and_the_processor_lives() 
     let shape = client.submit(&echo, "text").expect("submits").result::<u64>().expect_err("a text is no number");
     assert!(matches!(shape, Error::Value { .. }), "{shape}");
     assert_eq!(client.submit(&echo, "text").expect("submits").result::<String>().expect("lives"), "text");
+}
+
+#[test]
+fn scenario_25_an_object_that_cannot_be_read_fails_the_task_and_the_processor_lives() {
+    let here = Here::start(1, |builder| builder);
+    let client = here.connect();
+    let sum = client.function("behaviour.work:sum").expect("function");
+    let processor = || {
+        let view = client.status().expect("status");
+        (view.workers[0].pid, view.workers[0].restarts)
+    };
+    assert_eq!(client.submit(&sum, (vec![1.0, 2.0],)).expect("submits").result::<f64>().expect("runs"), 3.0);
+    let before = processor();
+    // Somebody writes over it behind everybody's back.
+    let numbers = client.send_object(vec![1.0, 2.0, 4.0], "numbers").expect("stored");
+    let address = here.combo.object_storage_address().parse().expect("address");
+    let mut storage = scaler_net::objects::ObjectClient::new(address, scaler_net::objects::ClientOptions::default());
+    storage.put(numbers.id(), client.id(), &[0xff; 16]).expect("stores");
+    let error = client.submit(&sum, &numbers).expect("submits").exception().expect("fails");
+    assert!(error.task().is_some() && error.to_string().contains("`numbers`"), "{error}");
+    assert_eq!(client.submit(&sum, (vec![1.0, 6.0],)).expect("submits").result::<f64>().expect("runs"), 7.0);
+    assert_eq!(processor(), before, "the same one");
 }
