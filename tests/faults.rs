@@ -8,8 +8,8 @@ use std::{
 };
 
 use rustix::process::Signal;
-use scaler_client::{MapOptions, SubmitOptions, blocking::Client};
-use support::{LONG, Process, Stack, alive, guest, text, wait_for};
+use scaler_client::{MapOptions, SubmitOptions, Value, blocking::Client};
+use support::{LONG, Process, Stack, alive, children, guest, text, wait_for};
 
 const TASKS: u64 = 2_000;
 
@@ -190,6 +190,31 @@ fn a_restarted_scheduler_is_found_again_by_clusters() {
     let sleep = client.function("wasi.system:nap").expect("the cluster comes back");
     let value: u64 = client.submit(&sleep, (1u64, 7u64)).expect("submit").result().expect("result");
     assert_eq!(value, 7);
+}
+
+#[test]
+fn a_storage_that_died_is_waited_for_until_its_scheduler_has_started_it_again() {
+    let stack = Stack::new(1, &[], &[&guest("tests/guests/behaviour")]);
+    let client = Client::connect(&stack.address()).expect("connect");
+    let counting = client.function("behaviour.work:counting_bytes").expect("function");
+    let length = client.function("behaviour.work:length").expect("function");
+    const LENGTH: u64 = 3_000_000;
+    let bytes = || client.submit(&counting, (LENGTH, 0u64)).expect("submit");
+    bytes().value().expect("the storage works");
+    for round in 0..3 {
+        let storage = wait_for("the storage's process", LONG, || children(stack.scheduler.pid()).first().copied());
+        let pid = rustix::process::Pid::from_raw(storage.cast_signed()).expect("pid");
+        rustix::process::kill_process(pid, Signal::KILL).expect("kill");
+        wait_for("its end", LONG, || (!alive(storage)).then_some(()));
+        // A result and an argument that are too large for a message, while there is no storage.
+        let (result, argument) = (bytes(), client.submit(&length, (vec![7_u8; LENGTH as usize],)).expect("submit"));
+        assert_eq!(argument.result::<u64>().unwrap_or_else(|error| panic!("round {round}: {error}")), LENGTH);
+        let Value::Bytes(bytes) = result.value().unwrap_or_else(|error| panic!("round {round}: {error}")) else {
+            panic!("not bytes");
+        };
+        assert_eq!(bytes.len() as u64, LENGTH);
+    }
+    client.disconnect();
 }
 
 #[test]

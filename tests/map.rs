@@ -1,4 +1,5 @@
-//! `scaler map` over a million elements: the memory of client and scheduler does not grow with the input.
+//! `scaler map` over inputs that are larger than what may wait: the memory of client and scheduler does not grow with
+//! the input, and a scheduler whose queue is full slows a map down instead of failing it.
 
 mod support;
 
@@ -10,7 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{SCALER, Stack, guest, status_bytes};
+use scaler_client::{FailureKind, blocking::Client};
+use support::{LONG, SCALER, Stack, guest, status_bytes, text, wait_for};
 
 /// Far above what it takes on a busy machine; far below for ever.
 const BOUND: Duration = Duration::from_secs(240);
@@ -50,6 +52,36 @@ fn map(stack: &Stack, count: u64, output: &Path) -> (u64, f64) {
     assert_eq!(found, count);
     fs::remove_file(output).expect("remove");
     (peak, seconds)
+}
+
+#[test]
+fn a_map_waits_for_room_in_the_queue_and_a_submit_is_refused() {
+    let mut stack =
+        Stack::scheduler(&["-mt", "3"], &[&guest("examples/bench/guest"), &guest("tests/guests/behaviour")]);
+    // Short queues at the workers, however short the tasks are.
+    stack.add_cluster(2, &["-wtqs", "5"]);
+    let input = stack.dir.path().join("numbers");
+    let numbers: String = (1..=2_000).map(|number| format!("{number}\n")).collect();
+    fs::write(&input, numbers).expect("write");
+    let output = Command::new(SCALER)
+        .args(["map", &stack.address(), "bench.unit:square"])
+        .stdin(File::open(&input).expect("input"))
+        .output()
+        .expect("scaler map");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let squares: Vec<u64> = text(&output.stdout).lines().map(|line| line.parse().expect("a number")).collect();
+    assert_eq!(squares, (1..=2_000_u64).map(|number| number * number).collect::<Vec<_>>());
+
+    let client = Client::connect(&stack.address()).expect("connect");
+    let spin = client.function("behaviour.hostile:spin_forever").expect("function");
+    let futures: Vec<_> = (0..50).map(|_| client.submit(&spin, ()).expect("submit")).collect();
+    // Beyond what runs and waits, the first that has ended was refused, at once.
+    let refused = wait_for("a refusal", LONG, || futures.iter().find(|future| future.done()));
+    let error = refused.value().expect_err("refused");
+    assert!(error.task().is_some_and(|task| task.kind == FailureKind::Busy), "{error}");
+    assert!(error.to_string().contains("max_number_of_tasks_waiting"), "{error}");
+    client.clear().expect("clear");
+    client.disconnect();
 }
 
 #[test]

@@ -12,19 +12,23 @@ use crate::{
     Error, ObjectRef,
     function::Version,
     object::{meeting, number_of},
+    outermost::Outermost,
     queue::Queue,
 };
 
 /// Arguments by position and by name.
 ///
 /// A tuple, array, list or tuple struct gives arguments by position, a struct or map by name, `()` none, and anything
-/// else (bytes, so a `Vec<u8>` as well) is the one argument; `Arguments` mixes both.
+/// else (a case of an enum whatever it carries, bytes, so a `Vec<u8>` as well) is the one argument; `Arguments` mixes
+/// both. To give a list, struct or map as the one argument, write `(value,)`.
 #[derive(Clone, Debug, Default)]
 pub struct Arguments {
     pub(crate) positional: Vec<Value>,
     pub(crate) named: Vec<(String, Value)>,
     /// What some of the values stand for.
     pub(crate) objects: Vec<ObjectRef>,
+    /// What to add when they do not fit.
+    pub(crate) hint: &'static str,
     failure: Option<ValueError>,
 }
 
@@ -110,14 +114,16 @@ impl IntoArguments for Arguments {
 
 impl<T: Serialize> IntoArguments for T {
     fn into_arguments(self) -> Result<Arguments, ValueError> {
+        let outermost = Outermost::of(&self);
         let mut objects = Vec::new();
         let (positional, named) = match meeting(&mut objects, || Value::from_serde(&self))? {
             object if !objects.is_empty() && number_of(&object).is_some() => (vec![object], Vec::new()),
+            case if outermost == Outermost::Case => (vec![case], Vec::new()),
             Value::Null => (Vec::new(), Vec::new()),
             Value::List(values) => (values, Vec::new()),
             Value::Map(values) => (Vec::new(), values),
             other => (vec![other], Vec::new()),
         };
-        Arguments { positional, named, objects, failure: None }.with_objects_apart()
+        Arguments { positional, named, objects, hint: outermost.hint(), failure: None }.with_objects_apart()
     }
 }

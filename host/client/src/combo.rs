@@ -1,7 +1,7 @@
 //! A scheduler and a cluster of its own on this machine, for trying things out and for tests.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     env,
     ffi::{OsStr, OsString},
     fmt,
@@ -35,7 +35,8 @@ const LINES_MAX: usize = 2_000;
 /// Lines of it that an error shows.
 const LINES_SHOWN: usize = 20;
 
-/// What a [`SchedulerClusterCombo`] is to be, and how it begins; see [`SchedulerClusterCombo::builder`].
+/// What a [`SchedulerClusterCombo`] is to be, and how it begins; see [`SchedulerClusterCombo::builder`]. Of a setting
+/// that is made twice the last counts.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SchedulerClusterComboBuilder {
@@ -44,8 +45,23 @@ pub struct SchedulerClusterComboBuilder {
     address: String,
     object_storage_address: Option<String>,
     echo: bool,
-    scheduler: Vec<OsString>,
-    cluster: Vec<OsString>,
+    scheduler: Line,
+    cluster: Line,
+}
+
+/// What a server's command line says beside its address.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    /// By flag: the last call wins.
+    settings: BTreeMap<String, OsString>,
+    further: Vec<OsString>,
+}
+
+impl Line {
+    fn words(&self) -> impl Iterator<Item = OsString> {
+        let settings = self.settings.iter().flat_map(|(flag, value)| [flag.into(), value.clone()]);
+        settings.chain(self.further.iter().cloned())
+    }
 }
 
 /// A scheduler with its object storage and, unless it has no workers, one cluster: real processes on this machine,
@@ -72,7 +88,7 @@ macro_rules! settings {
         $(#[$doc])*
         pub fn $name(mut self, value: $type) -> Self {
             let flag = concat!("--", stringify!($name)).replace('_', "-");
-            $(self.$server.extend([flag.clone().into(), value.to_string().into()]);)+
+            $(self.$server.settings.insert(flag.clone(), value.to_string().into());)+
             self
         }
     )*};
@@ -94,8 +110,8 @@ impl SchedulerClusterComboBuilder {
         worker_timeout_seconds(u64) to scheduler;
         /// Objects that nobody claims are dropped after it.
         object_retention_seconds(u64) to scheduler;
-        /// Period of balancing between clusters.
-        load_balance_seconds(u64) to scheduler;
+        /// Period of balancing between clusters, -1 for never.
+        load_balance_seconds(i64) to scheduler;
         /// Rounds in which an imbalance must be seen.
         load_balance_trigger_times(u32) to scheduler;
         /// A call that prepares every worker: `preload.init:configure('production')`.
@@ -130,7 +146,7 @@ impl SchedulerClusterComboBuilder {
 
     /// The folder with the modules (default: `modules` in the working directory).
     pub fn module_path(mut self, path: impl AsRef<OsStr>) -> Self {
-        self.cluster.extend(["--module-path".into(), path.as_ref().to_owned()]);
+        self.cluster.settings.insert("--module-path".to_owned(), path.as_ref().to_owned());
         self
     }
 
@@ -148,15 +164,15 @@ impl SchedulerClusterComboBuilder {
         self
     }
 
-    /// Further arguments of the scheduler's command line.
+    /// Further arguments of the scheduler's command line, for what has no method here.
     pub fn scheduler_args<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
-        self.scheduler.extend(arguments.into_iter().map(Into::into));
+        self.scheduler.further.extend(arguments.into_iter().map(Into::into));
         self
     }
 
-    /// Further arguments of the cluster's command line.
+    /// Further arguments of the cluster's command line, for what has no method here.
     pub fn cluster_args<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
-        self.cluster.extend(arguments.into_iter().map(Into::into));
+        self.cluster.further.extend(arguments.into_iter().map(Into::into));
         self
     }
 
@@ -204,7 +220,7 @@ impl SchedulerClusterComboBuilder {
             arguments.extend(["--object-storage-address".into(), storage.address("object_storage_address")?.into()]);
             servers.push(storage);
         }
-        arguments.extend(self.scheduler.iter().cloned());
+        arguments.extend(self.scheduler.words());
         let scheduler = Server::start(&program, "scheduler", &arguments, self.echo)?;
         let address = scheduler.address("scheduler_address")?;
         let addresses =
@@ -212,7 +228,7 @@ impl SchedulerClusterComboBuilder {
         servers.push(scheduler);
         if self.workers > 0 {
             let mut arguments = vec![address.into(), "--num-of-workers".into(), self.workers.to_string().into()];
-            arguments.extend(self.cluster.iter().cloned());
+            arguments.extend(self.cluster.words());
             servers.push(Server::start(&program, "cluster", &arguments, self.echo)?);
         }
         Ok(addresses)
@@ -228,8 +244,8 @@ impl SchedulerClusterCombo {
             address: "tcp://127.0.0.1:0".to_owned(),
             object_storage_address: None,
             echo: false,
-            scheduler: Vec::new(),
-            cluster: Vec::new(),
+            scheduler: Line::default(),
+            cluster: Line::default(),
         }
     }
 
@@ -491,4 +507,22 @@ fn find_program() -> PathBuf {
         folders.into_iter().find(|path| path.is_file())
     });
     beside.unwrap_or_else(|| PathBuf::from("scaler"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_setting_that_is_made_twice_the_last_counts() {
+        let builder = SchedulerClusterCombo::builder(1).protected(true).load_balance_seconds(7).module_path("a");
+        let builder = builder.event_loop("uvloop").module_path("b").load_balance_seconds(-1).event_loop("builtin");
+        let builder = builder.protected(false).scheduler_args(["-wit", "3"]);
+        let words = |line: &Line| line.words().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            words(&builder.scheduler).join(" "),
+            "--event-loop builtin --load-balance-seconds -1 --protected false -wit 3"
+        );
+        assert_eq!(words(&builder.cluster).join(" "), "--event-loop builtin --module-path b");
+    }
 }

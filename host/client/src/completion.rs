@@ -36,6 +36,7 @@ pub(crate) enum End {
     Bind {
         function: String,
         source: BindError,
+        hint: &'static str,
     },
     Value {
         function: String,
@@ -112,6 +113,7 @@ impl End {
                     _ => None,
                 };
                 Error::Task(Box::new(TaskError {
+                    function: about.function(),
                     task,
                     kind: failure.kind,
                     message: failure.message.clone(),
@@ -121,6 +123,7 @@ impl End {
                 }))
             }
             Self::Outcome(Outcome::Ok(_)) => Error::Task(Box::new(TaskError {
+                function: about.function(),
                 task,
                 kind: FailureKind::Internal,
                 message: "the result was asked for before it was fetched".to_owned(),
@@ -131,7 +134,9 @@ impl End {
             Self::Lost(Closed::Left) => Error::Canceled { task, message: "its client left".to_owned() },
             Self::Lost(reason) | Self::Over(reason) => about.queue.closed_error(reason.clone()),
             Self::NotRegistered { kind, message } => Error::not_registered(*kind, message.clone()),
-            Self::Bind { function, source } => Error::Bind { function: function.clone(), source: source.clone() },
+            Self::Bind { function, source, hint } => {
+                Error::Bind { function: function.clone(), source: source.clone(), hint: *hint }
+            }
             Self::Value { function, source } => Error::Value { function: function.clone(), source: source.clone() },
             Self::Storage { object, reason } => Error::Object { object: *object, reason: reason.clone() },
             Self::MissingObject { name } => Error::MissingObject { name: name.clone() },
@@ -150,7 +155,7 @@ impl End {
 impl From<Error> for End {
     fn from(error: Error) -> Self {
         match error {
-            Error::Bind { function, source } => Self::Bind { function, source },
+            Error::Bind { function, source, hint } => Self::Bind { function, source, hint },
             Error::Value { function, source } => Self::Value { function, source },
             Error::MissingObject { name } => Self::MissingObject { name },
             Error::Unreachable { waited, .. } => {
@@ -168,6 +173,12 @@ pub(crate) struct About<'a> {
     pub(crate) number: u64,
     pub(crate) version: Option<&'a Arc<Version>>,
     pub(crate) stats: &'a TaskStats,
+}
+
+impl About<'_> {
+    fn function(&self) -> String {
+        self.version.map(|version| version.name.to_string()).unwrap_or_default()
+    }
 }
 
 /// Where one task's end arrives and is waited for.

@@ -251,6 +251,7 @@ impl Driver {
         } else {
             (Payload::Inline(bytes), None)
         };
+        let patient = matches!(sink, Sink::Pipe { .. });
         let tag = self.enter(Entry { sink, large, put_failure: None, objects });
         let call = Call {
             registration,
@@ -261,9 +262,29 @@ impl Driver {
             timeout_ms: options.timeout_ms(),
             priority: options.priority,
             retries: options.retries,
+            patient,
             tag,
         };
         self.core.submit(number, call);
+    }
+
+    /// The scheduler had no room for a call of a pipe. A number of its own keeps its stored arguments apart from the
+    /// former ones, which the scheduler deletes.
+    fn submit_again(&mut self, order: u64, mut call: Call, closed: Option<&Closed>) {
+        let number = self.queue.next_number();
+        if let Some(reason) = closed {
+            let lost = Outcome::Failed(Failure {
+                kind: FailureKind::Aborted,
+                message: reason.to_string(),
+                value: None,
+                trace: None,
+            });
+            return self.ended(number, call.tag, lost, TaskStats::default(), closed);
+        }
+        if let Payload::Stored { id, .. } = &mut call.arguments {
+            *id = ObjectId::arguments(self.queue.task(number));
+        }
+        self.core.submit_again_as(number, order, call);
     }
 
     /// The arguments were bound to a function that is another one now, under a scheduler that knows only the new one.
@@ -395,6 +416,7 @@ impl Driver {
                 Effect::Parked(parked) => self.registry.parked(parked),
                 Effect::Changed(changed) => self.registry.changed(changed, self.core.epoch()),
                 Effect::Put { number, tag } => self.put_arguments(number, tag),
+                Effect::Refused { order, call } => self.submit_again(order, *call, closed.as_ref()),
                 Effect::Ended { number, tag, outcome, stats } => {
                     self.ended(number, tag, outcome, stats, closed.as_ref())
                 }

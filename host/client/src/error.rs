@@ -11,7 +11,7 @@ use scaler_proto::{
     capability::CapabilityError,
     client::Closed,
     ids::{ObjectId, TaskId},
-    message::{FailureKind, RegisterErrorKind, TaskStats},
+    message::{FailureKind, RegisterErrorKind, TaskStats, failure_line},
     value::{Value, ValueError},
 };
 
@@ -77,12 +77,14 @@ pub enum Error {
         reason: String,
     },
     /// The arguments do not fit the function's parameters.
-    #[error("{function}: {source}")]
+    #[error("{function}: {source}{hint}")]
     Bind {
         /// Which function.
         function: String,
         /// What does not fit.
         source: BindError,
+        /// What else may have been meant, or nothing.
+        hint: &'static str,
     },
     /// A Rust value that has no form as arguments, or a result that does not have the Rust type's shape.
     #[error("{function}: {source}")]
@@ -189,11 +191,14 @@ pub enum Error {
     Net(#[from] NetError),
 }
 
-/// A task that ended without a result: what happened, and where.
+/// A task that ended without a result: what happened, and where. As text: the function, what happened, and of an error
+/// value the beginning.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{message}")]
+#[error("{}", failure_line(.function, *.kind, .message, .value.as_ref()))]
 #[non_exhaustive]
 pub struct TaskError {
+    /// `module.path:function`, empty if that is not known (any more).
+    pub function: String,
     /// Which task.
     pub task: TaskId,
     /// Which kind of failure.

@@ -94,8 +94,11 @@ impl Function {
         let version = self.version();
         let arguments =
             arguments.into_arguments().map_err(|source| Error::Value { function: self.name.to_string(), source })?;
-        let (bytes, objects) = bind(&version.signature, &arguments)
-            .map_err(|source| Error::Bind { function: self.name.to_string(), source })?;
+        let (bytes, objects) = bind(&version.signature, &arguments).map_err(|source| Error::Bind {
+            function: self.name.to_string(),
+            source,
+            hint: arguments.hint,
+        })?;
         Ok(BoundArguments { version, bytes, objects })
     }
 }

@@ -92,6 +92,7 @@
 //! | `MemoryLimit`, `StackOverflow`, `OutputLimit`, `Timeout` | a limit ended it ([`TaskError::is_limit`]) |
 //! | `Arguments`, `Module`, `Preload` | the module or its preparation is at fault |
 //! | `ProcessorDied`, `WorkerLost`, `ObjectLost`, `Rejected`, `Aborted` | the cluster could not go on, and says why |
+//! | `Busy` | the scheduler's queue is full (`max_number_of_tasks_waiting`); maps and pipes wait for room instead |
 //! | `Internal` | a bug of ours: please report it |
 
 #![deny(missing_docs)]
@@ -109,6 +110,7 @@ mod future;
 mod map;
 mod object;
 mod options;
+mod outermost;
 mod park;
 mod pipe;
 mod queue;

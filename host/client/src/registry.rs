@@ -313,7 +313,7 @@ impl HeldCall {
         match version.signature.bind(&self.call.args, &self.call.kwargs) {
             Ok(bytes) => Some((BoundArguments { version, bytes, objects: Vec::new() }, self.options, self.cell)),
             Err(source) => {
-                let end = End::Bind { function: function.name().to_owned(), source };
+                let end = End::Bind { function: function.name().to_owned(), source, hint: "" };
                 watchers.extend(self.cell.finish(end, TaskStats::default()).0);
                 None
             }

@@ -9,7 +9,7 @@ use std::{
 
 use scaler_net::{
     Address,
-    objects::{ClientOptions, ObjectClient},
+    objects::{ClientOptions, ObjectClient, RESTART_TIMEOUT},
 };
 use scaler_proto::ids::{ClientId, ObjectId};
 
@@ -161,7 +161,11 @@ fn work(shared: &Shared) {
         };
         let client = match &mut client {
             Some(client) if *client.address() == address => client,
-            other => other.insert(ObjectClient::new(address, ClientOptions::default())),
+            other => {
+                // Its scheduler starts a storage that ended again; what can wait for that waits.
+                let options = ClientOptions { restart_timeout: RESTART_TIMEOUT, ..ClientOptions::default() };
+                other.insert(ObjectClient::new(address, options))
+            }
         };
         match job {
             Job::Put { id, bytes, done } => {

@@ -3,6 +3,7 @@
 mod support;
 
 use std::{
+    collections::BTreeMap,
     pin::Pin,
     sync::{Arc, Mutex, mpsc},
     task::{Context, Poll, Wake, Waker},
@@ -46,6 +47,11 @@ fn mistakes_are_told_apart() {
     let double = client.function("test.init:double").expect("function");
     let bind = client.submit(&double, ("text",)).expect_err("not a number");
     assert!(matches!(bind, Error::Bind { .. }) && bind.never_became_a_task(), "{bind}");
+    assert!(!bind.to_string().contains("(value,)"), "a tuple is meant as it is: {bind}");
+    for spread in [client.submit(&double, vec![1, 2]), client.submit(&double, BTreeMap::from([("circle", 2)]))] {
+        let spread = spread.expect_err("too many, or another name").to_string();
+        assert!(spread.contains("test.init:double") && spread.ends_with("write `(value,)`"), "{spread}");
+    }
     let unknown = client.function("test.init:nothing").expect_err("unknown");
     assert!(matches!(&unknown, Error::UnknownFunction { message } if message.contains("nothing")), "{unknown}");
     let late = client.call("test.init:double('text')").expect("parses").value().expect_err("does not bind");
@@ -57,6 +63,7 @@ fn mistakes_are_told_apart() {
     let task = failed.task().expect("a task's failure");
     assert_eq!(task.kind, FailureKind::Panic);
     assert!(task.message.contains("panicked"), "{task}");
+    assert!(failed.to_string().starts_with("test.init:fail: "), "{failed}");
     let shape = client.call("test.init:double(1)").expect("parses").result::<String>().expect_err("not text");
     assert!(matches!(shape, Error::Value { .. }), "{shape}");
 }

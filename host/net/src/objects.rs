@@ -4,7 +4,8 @@ use std::{
     io::{self, IoSlice, Read, Write},
     net::{TcpStream, ToSocketAddrs},
     os::unix::net::UnixStream,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use scaler_proto::{
@@ -25,11 +26,23 @@ pub struct ClientOptions {
     pub connect_timeout: Duration,
     /// For each read or write to make progress (beside the time that a `get` asked to wait).
     pub progress_timeout: Duration,
+    /// For a storage that is not there (it refuses connections, or closes them) to be started again.
+    pub restart_timeout: Duration,
 }
+
+/// Enough for a scheduler to start its storage again.
+pub const RESTART_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Between two tries while the storage is not there: at first, and at most.
+const TRY_PAUSE: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(320)];
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(5), progress_timeout: Duration::from_secs(30) }
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            progress_timeout: Duration::from_secs(30),
+            restart_timeout: Duration::ZERO,
+        }
     }
 }
 
@@ -61,6 +74,18 @@ pub enum ObjectError {
         address: Address,
         /// What it said.
         reason: String,
+    },
+    /// The storage is not there, and did not come back in the time it was waited for.
+    #[error(
+        "there is no object storage at {address} (tried for {waited_ms} ms): {source}; see that it runs, and try again"
+    )]
+    Gone {
+        /// Which storage.
+        address: Address,
+        /// How long it was tried.
+        waited_ms: u64,
+        /// What happened last.
+        source: io::Error,
     },
     /// The connection failed.
     #[error("object storage at {address}: {source}")]
@@ -173,11 +198,42 @@ impl ObjectClient {
         ask_first: bool,
     ) -> Result<(Reply, Vec<u8>), ObjectError> {
         let is_fresh = self.stream.is_none();
-        match self.try_request(request, wait, body, ask_first) {
+        let result = match self.try_request(request, wait, body, ask_first) {
             Err(error) if !is_fresh && is_broken(&error) => self.try_request(request, wait, body, ask_first),
             other => other,
+        };
+        match result {
+            Err(error) if is_gone(&error) && !self.options.restart_timeout.is_zero() => {
+                self.try_until_restarted(request, wait, body, ask_first)
+            }
+            other => other.map_err(|error| self.failed(error)),
         }
-        .map_err(|error| self.failed(error))
+    }
+
+    /// The storage is not there: its scheduler starts it again, but not for ever.
+    fn try_until_restarted(
+        &mut self,
+        request: &Request,
+        wait: Duration,
+        body: &[u8],
+        ask_first: bool,
+    ) -> Result<(Reply, Vec<u8>), ObjectError> {
+        let begun = Instant::now();
+        let [mut pause, pause_max] = TRY_PAUSE;
+        loop {
+            thread::sleep(pause.min(self.options.restart_timeout.saturating_sub(begun.elapsed())));
+            pause = (pause * 2).min(pause_max);
+            match self.try_request(request, wait, body, ask_first) {
+                Err(source) if is_gone(&source) => {
+                    let waited = begun.elapsed();
+                    if waited >= self.options.restart_timeout {
+                        let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+                        return Err(ObjectError::Gone { address: self.address.clone(), waited_ms, source });
+                    }
+                }
+                other => return other.map_err(|error| self.failed(error)),
+            }
+        }
     }
 
     fn try_request(
@@ -343,4 +399,10 @@ fn broken(what: &'static str) -> io::Error {
 fn is_broken(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof)
+}
+
+/// Whether there is no storage at the address (any more), as opposed to one that answers badly.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, NotFound};
+    is_broken(error) || matches!(error.kind(), ConnectionRefused | NotFound)
 }

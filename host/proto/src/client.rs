@@ -65,6 +65,8 @@ pub struct Call {
     pub priority: i32,
     /// How often a failure of the task itself is tried again.
     pub retries: u32,
+    /// While the scheduler has no room for it, it is submitted again ([`Effect::Refused`]) instead of failing.
+    pub patient: bool,
     /// The caller's own mark, given back when the task ends.
     pub tag: u64,
 }
@@ -95,6 +97,14 @@ pub enum Effect {
         number: u64,
         /// [`Call::tag`].
         tag: u64,
+    },
+    /// The scheduler has no room for a patient call: nothing is known of it under its number any more. It has to come
+    /// back at once by [`ClientCore::submit_again_as`], under a new number, and is sent when there may be room.
+    Refused {
+        /// What says where it belongs among others.
+        order: u64,
+        /// The call as it was; arguments in the object storage have to move with the number.
+        call: Box<Call>,
     },
     /// The one end of a task.
     Ended {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use scaler_proto::message::{FailureKind, timeout_message};
+use scaler_proto::message::{ERROR_VALUE, FailureKind, timeout_message};
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
@@ -67,7 +67,7 @@ pub struct Report {
 pub(crate) fn error_message(value: &[u8]) -> String {
     match rmp::decode::read_str_from_slice(value) {
         Ok((text, [])) => clean(clip(text, MAX_TEXT)).into_owned(),
-        _ => "the function returned an error value".into(),
+        _ => ERROR_VALUE.into(),
     }
 }
 

@@ -107,7 +107,8 @@ impl Connection {
     }
 
     fn is_object_storage(&self) -> bool {
-        let options = ClientOptions { connect_timeout: STORAGE_WAIT, progress_timeout: STORAGE_WAIT };
+        let options =
+            ClientOptions { connect_timeout: STORAGE_WAIT, progress_timeout: STORAGE_WAIT, ..ClientOptions::default() };
         self.parsed().is_ok_and(|address| ObjectClient::new(address, options).info().is_ok())
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use scaler_client::{Error, FailureKind, TaskError, Value};
-use scaler_proto::message::{Failure, TaskStats};
+use scaler_proto::message::{Failure, TaskStats, failure_line};
 use serde_json::{Map, json};
 
 use super::output::{ReaderGone, microseconds};
@@ -29,7 +29,8 @@ pub(super) struct LocalFailure {
 
 impl fmt::Display for LocalFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.target, self.failure.message)
+        let Failure { kind, message, .. } = &self.failure;
+        f.write_str(&failure_line(&self.target, *kind, message, self.value.as_ref()))
     }
 }
 
@@ -149,8 +150,8 @@ impl<'e> Told<'e> {
             parts.extend((self.id.is_some() && *attempt > 0).then(|| format!("attempt {attempt}")));
             parts.extend((*run_us > 0).then(|| format!("ran {}", microseconds(*run_us))));
             text.push_str(&format!("  {}\n", parts.join(", ")));
-            if let Some(value) = task.value {
-                text.push_str(&format!("  value: {}\n", value.to_json()));
+            if let Some(value) = task.value.map(Value::to_json).filter(|value| !self.tells(value)) {
+                text.push_str(&format!("  value: {value}\n"));
             }
             for line in task.trace.iter().flat_map(|trace| trace.lines()) {
                 text.push_str(&format!("  {line}\n"));
@@ -160,6 +161,12 @@ impl<'e> Told<'e> {
             text.push_str(&format!("help: {hint}\n"));
         }
         text
+    }
+
+    /// Whether the message shows that value, or the text that it is, to the end.
+    fn tells(&self, json: &str) -> bool {
+        let text = serde_json::from_str::<String>(json);
+        self.message.ends_with(text.as_deref().unwrap_or(json))
     }
 
     fn object(&self) -> String {
@@ -260,7 +267,7 @@ fn word(kind: FailureKind) -> &'static str {
         FailureKind::ProcessorDied => "processor_died",
         FailureKind::WorkerLost => "worker_lost",
         FailureKind::ObjectLost => "object_lost",
-        FailureKind::Rejected => "refused",
+        FailureKind::Rejected | FailureKind::Busy => "refused",
         FailureKind::Aborted => "aborted",
         FailureKind::Internal => "internal",
     }

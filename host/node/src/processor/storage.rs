@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use scaler_net::{
     Address,
-    objects::{ClientOptions, ObjectClient, ObjectError},
+    objects::{ClientOptions, ObjectClient, ObjectError, RESTART_TIMEOUT},
 };
 use scaler_proto::{
     ids::{ClientId, ObjectId},
@@ -26,7 +26,7 @@ impl Storage {
     /// It is there from now on.
     pub(super) fn set_address(&mut self, text: &str) {
         // The agent has read the address; one that is none leaves the processor without storage.
-        self.0 = text.parse::<Address>().ok().map(|address| ObjectClient::new(address, ClientOptions::default()));
+        self.0 = text.parse::<Address>().ok().map(|address| ObjectClient::new(address, options()));
     }
 
     /// Stored arguments.
@@ -55,9 +55,15 @@ impl Storage {
 }
 
 fn described(error: &ObjectError, what: &str) -> Failure {
+    // For want of room it is the cluster that could not go on: the task has kept to its limits.
     let kind = match error {
-        ObjectError::Full { .. } => FailureKind::OutputLimit,
+        ObjectError::Full { .. } => FailureKind::Aborted,
         _ => FailureKind::ObjectLost,
     };
     failure(kind, format!("{what}: {error}"))
+}
+
+/// While its scheduler starts the storage again, tasks wait rather than fail.
+fn options() -> ClientOptions {
+    ClientOptions { restart_timeout: RESTART_TIMEOUT, ..ClientOptions::default() }
 }

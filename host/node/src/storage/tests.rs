@@ -332,6 +332,33 @@ fn the_client_comes_back_after_a_restart_and_names_the_address_when_it_cannot() 
     drop(server);
 }
 
+#[test]
+fn a_patient_client_waits_for_a_storage_that_is_started_again_but_not_for_ever() {
+    let server = Server::start();
+    let address = server.address.clone();
+    let patient = |restart_timeout| {
+        ObjectClient::new(address.clone(), ClientOptions { restart_timeout, ..ClientOptions::default() })
+    };
+    let mut client = patient(PATIENCE);
+    client.put(id(1), OWNER, b"content").expect("put");
+    drop(server);
+    let (begins, begun) = mpsc::channel();
+    let put = thread::spawn(move || {
+        begins.send(()).expect("the test waits");
+        client.put(id(2), OWNER, b"again").map(|()| client)
+    });
+    begun.recv().expect("the put begins");
+    // By the time that another one has given up, the put was refused as well.
+    let error = patient(Duration::from_millis(150)).get(id(1), NO_WAIT).expect_err("gone");
+    let told = error.to_string();
+    assert!(matches!(error, ObjectError::Gone { waited_ms: 150.., .. }), "{told}");
+    assert!(told.contains(&address.to_string()), "{told}");
+    let server = Server::with(address, 1 << 20, PATIENCE);
+    let mut client = put.join().expect("no panic").expect("put");
+    assert_eq!(client.get(id(2), NO_WAIT).expect("get"), b"again");
+    drop(server);
+}
+
 fn resident_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").expect("statm");
     text.split_whitespace().nth(1).expect("resident").parse::<u64>().expect("pages") * 4_096

@@ -3,9 +3,11 @@
 mod contact;
 mod receiving;
 mod sending;
+mod throttle;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use self::throttle::Throttle;
 use crate::{
     client::{Call, ClientConfig, Closed, Effect, Place, Wanted},
     ids::{ObjectId, PeerId, Time},
@@ -49,6 +51,11 @@ pub struct ClientCore {
     tasks: BTreeMap<u64, Task>,
     /// Tasks to submit as credit allows; may hold numbers that have ended since.
     waiting: VecDeque<u64>,
+    /// Patient calls for which the scheduler has no room, by their order; may hold numbers that have ended since.
+    later: BTreeSet<(u64, u64)>,
+    throttle: Option<Throttle>,
+    /// Tasks whose credit is spent and that have not ended: the scheduler has them, or will.
+    there: u64,
     /// What the scheduler has not acknowledged, by the sequence number it left with.
     unacknowledged: VecDeque<(u64, Sent)>,
     registrations: BTreeMap<u64, Registration>,
@@ -82,6 +89,8 @@ enum Stage {
 #[derive(Debug)]
 struct Task {
     call: Call,
+    /// The number of its first submission, by which patient calls that were refused are ordered.
+    order: u64,
     place: Place,
     /// Its credit is spent.
     counted: bool,
@@ -130,6 +139,9 @@ impl ClientCore {
             credit: Credit::default(),
             tasks: BTreeMap::new(),
             waiting: VecDeque::new(),
+            later: BTreeSet::new(),
+            throttle: None,
+            there: 0,
             unacknowledged: VecDeque::new(),
             registrations: BTreeMap::new(),
             modules: Vec::new(),
@@ -222,7 +234,7 @@ impl ClientCore {
             }
             (Stage::Up(_), message) if packet.epoch == self.epoch => {
                 self.acknowledged();
-                self.take(message, out);
+                self.take(now, message, out);
             }
             (Stage::Up(_), _) => self.redial("a message of another epoch arrived", out),
             _ => self.redial("the scheduler did not answer the greeting", out),
@@ -278,6 +290,7 @@ impl ClientCore {
         self.send_registrations(peer, out);
         self.send_objects(peer, out);
         self.send_releases(peer, out);
+        self.ease(now);
         self.send_submits(peer, out);
         self.send_requests(peer, out);
         if self.next_heartbeat <= now {
@@ -307,6 +320,9 @@ impl ClientCore {
             deadline = deadline.min(self.next_heartbeat);
             if let Some(since) = self.owed_since {
                 deadline = deadline.min(since.plus_ms(ACKNOWLEDGE_MS));
+            }
+            if let Some(trial) = self.next_trial() {
+                deadline = deadline.min(trial);
             }
         }
         Some(deadline)
@@ -345,6 +361,11 @@ impl ClientCore {
 
     /// Takes a call. No number may be used twice. Its one `Effect::Ended` comes out of a later `handle` or `tick`.
     pub fn submit(&mut self, number: u64, call: Call) {
+        self.submit_again_as(number, number, call);
+    }
+
+    /// As [`ClientCore::submit`], for a call that the scheduler had no room for: see [`Effect::Refused`].
+    pub fn submit_again_as(&mut self, number: u64, order: u64, call: Call) {
         let (tag, registration) = (call.tag, self.registrations.get_mut(&call.registration));
         let Some(registration) = registration.filter(|_| self.stage != Stage::Closed) else {
             let message = "the function is not registered (any more)".to_owned();
@@ -357,7 +378,7 @@ impl ClientCore {
             registration.held.push(number);
             self.demands.extend(registration.parked.then_some(call.registration));
         }
-        self.tasks.insert(number, Task { call, place: Place::Held, counted: false, canceling: false });
+        self.tasks.insert(number, Task { call, order, place: Place::Held, counted: false, canceling: false });
     }
 
     /// Cancels a task; its `Effect::Ended` says whether that came in time. Unknown numbers are ignored.
@@ -549,6 +570,7 @@ impl ClientCore {
     /// Everything without a result goes out again, in order; the scheduler ignores what it knows.
     fn submit_again(&mut self, resumed: bool) {
         self.waiting.clear();
+        self.later.clear();
         self.cancels.clear();
         for registration in self.registrations.values_mut() {
             registration.held.clear();
@@ -561,6 +583,7 @@ impl ClientCore {
                 _ => self.waiting.push_back(*number),
             }
         }
+        self.there = self.tasks.values().filter(|task| task.counted).count() as u64;
     }
 
     fn grant(&mut self, credit: Credit) {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::is_default;
-use crate::payload::Payload;
+use crate::{payload::Payload, value::Value};
 
 /// How an attempt, and in the end a task, ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,8 +61,10 @@ pub enum FailureKind {
     WorkerLost,
     /// An object that the task needs is gone.
     ObjectLost,
-    /// The scheduler did not take it (`max_number_of_tasks_waiting`, unknown function).
+    /// The scheduler did not take it (unknown function, arguments that break the protocol).
     Rejected,
+    /// The scheduler did not take it for want of room (`max_number_of_tasks_waiting`); later there may be some.
+    Busy,
     /// The scheduler ended, or another decision of the system.
     Aborted,
     /// A bug of ours.
@@ -74,6 +76,35 @@ pub enum FailureKind {
 pub fn timeout_message(limit_ms: u64, ran_us: u64) -> String {
     let (limit, ran) = (limit_ms as f64 / 1e3, (ran_us / 1_000) as f64 / 1e3);
     format!("the task ran longer than its limit of {limit} s: it was stopped after {ran} s")
+}
+
+/// The message of a [`FailureKind::Error`] whose value is no text.
+pub const ERROR_VALUE: &str = "the function returned an error value";
+
+/// Most characters of an error value that one line says.
+const VALUE_CHARS_MAX: usize = 200;
+
+/// A failure in one line: which function, what happened, and of an error value the beginning. The same everywhere.
+#[must_use]
+pub fn failure_line(function: &str, kind: FailureKind, message: &str, value: Option<&Value>) -> String {
+    if function.is_empty() {
+        return message.to_owned();
+    }
+    if kind != FailureKind::Error {
+        let told = message.contains(function);
+        return if told { message.to_owned() } else { format!("{function}: {message}") };
+    }
+    let what = match value {
+        // A case without a payload.
+        Some(Value::Str(text)) if message == ERROR_VALUE => text.clone(),
+        Some(value) if message == ERROR_VALUE => value.to_json(),
+        None if message == ERROR_VALUE => return format!("{function} returned an error, whose value cannot be had"),
+        _ => message.to_owned(),
+    };
+    match what.char_indices().nth(VALUE_CHARS_MAX) {
+        Some((end, _)) => format!("{function} returned an error: {}..", &what[..end]),
+        None => format!("{function} returned an error: {what}"),
+    }
 }
 
 impl FailureKind {
@@ -136,5 +167,32 @@ impl TaskStats {
     #[must_use]
     pub fn nowhere() -> Self {
         Self { worker: Self::NO_WORKER, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_names_the_function_and_shows_the_error_value_in_short() {
+        let value = Value::Map(vec![("bad_strike".to_owned(), Value::Float(-1.0))]);
+        let line = |kind, message: &str, value: Option<&Value>| failure_line("shapes.work:area", kind, message, value);
+        assert_eq!(
+            line(FailureKind::Error, ERROR_VALUE, Some(&value)),
+            "shapes.work:area returned an error: {\"bad_strike\":-1.0}"
+        );
+        let text = Value::Str("no such thing".to_owned());
+        assert_eq!(
+            line(FailureKind::Error, "no such thing", Some(&text)),
+            "shapes.work:area returned an error: no such thing"
+        );
+        let long = Value::List(vec![Value::Int(1); 10_000]);
+        let told = line(FailureKind::Error, ERROR_VALUE, Some(&long));
+        assert!(told.ends_with("1,1..") && told.len() < 250, "{told}");
+        assert_eq!(line(FailureKind::Timeout, "it ran too long", None), "shapes.work:area: it ran too long");
+        let named = "shapes.work:area is gone";
+        assert_eq!(line(FailureKind::Rejected, named, None), named, "not twice");
+        assert_eq!(failure_line("", FailureKind::Panic, "out of luck", None), "out of luck");
     }
 }

@@ -295,7 +295,8 @@ impl Scheduler {
             // What could run at once does not wait, so it is placed before it is counted.
             self.schedule(now);
             if self.tasks.total(State::Waiting) >= max {
-                return rejected(format!("{max} tasks wait already (max_number_of_tasks_waiting); submit again later"));
+                let text = format!("{max} tasks wait already (max_number_of_tasks_waiting); submit again later");
+                return Err(failure(FailureKind::Busy, text));
             }
         }
         Ok(())

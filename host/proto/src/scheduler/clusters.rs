@@ -584,9 +584,11 @@ fn event_of(outcome: &Outcome) -> Event {
         Outcome::Ok(_) => Event::Succeed,
         Outcome::Failed(failure) => match failure.kind {
             FailureKind::Canceled => Event::ConfirmCancel,
-            FailureKind::WorkerLost | FailureKind::ObjectLost | FailureKind::Rejected | FailureKind::Aborted => {
-                Event::Abort
-            }
+            FailureKind::WorkerLost
+            | FailureKind::ObjectLost
+            | FailureKind::Rejected
+            | FailureKind::Busy
+            | FailureKind::Aborted => Event::Abort,
             _ => Event::Fail,
         },
     }

@@ -547,7 +547,7 @@ fn beyond_the_bound_tasks_are_rejected_and_say_so() {
     let client = env.client_with_function(9);
     env.submit(client, 1..=7, "");
     assert_eq!(numbers(&env.runs(agent)), [1, 2], "what runs at once does not count");
-    assert_eq!(env.results(client), [(6, Err(FailureKind::Rejected)), (7, Err(FailureKind::Rejected))]);
+    assert_eq!(env.results(client), [(6, Err(FailureKind::Busy)), (7, Err(FailureKind::Busy))]);
     assert_eq!((env.total("waiting"), env.total("rejected")), (3, 2));
     env.nothing_else();
 }

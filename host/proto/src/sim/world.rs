@@ -473,6 +473,7 @@ impl World {
                 timeout_ms: 0,
                 priority,
                 retries: 0,
+                patient: false,
                 tag: 0,
             };
             let client = &mut self.clients[index];

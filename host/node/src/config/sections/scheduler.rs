@@ -46,7 +46,7 @@ pub struct SchedulerSettings {
     /// Clients may not shut the scheduler down
     #[arg(long, short = 'p', default_value_t = true, value_parser = boolean, action = ArgAction::Set)]
     pub protected: bool,
-    /// Refuse a submission while this many tasks wait (-1: bounded by memory only)
+    /// Refuse a submission while this many tasks wait, maps wait for room (-1: bounded by memory only)
     #[arg(long, alias = "mt", value_name = "N", default_value_t = -1, value_parser = whole::<i64>)]
     pub max_number_of_tasks_waiting: i64,
     /// A client that is silent for this long is dropped with its tasks

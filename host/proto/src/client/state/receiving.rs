@@ -1,15 +1,16 @@
 //! What the client core makes of the scheduler's messages on a connection that stands.
 
-use super::{ClientCore, failure};
+use super::{ClientCore, canceled, failure};
 use crate::{
     client::Effect,
-    message::{FailureKind, Message, RegisterFailed, Registered, TaskResult},
+    ids::Time,
+    message::{FailureKind, Message, Outcome, RegisterFailed, Registered, TaskResult},
 };
 
 impl ClientCore {
-    pub(super) fn take(&mut self, message: Message, out: &mut Vec<Effect>) {
+    pub(super) fn take(&mut self, now: Time, message: Message, out: &mut Vec<Effect>) {
         match message {
-            Message::TaskResult(entries) => entries.into_iter().for_each(|result| self.result(result, out)),
+            Message::TaskResult(entries) => entries.into_iter().for_each(|result| self.result(now, result, out)),
             Message::Credit(entries) => entries.into_iter().for_each(|credit| self.grant(credit)),
             Message::Registered(entries) => entries.into_iter().for_each(|registered| self.registered(registered, out)),
             Message::RegisterFailed(entries) => {
@@ -65,11 +66,18 @@ impl ClientCore {
         }
     }
 
-    fn result(&mut self, result: TaskResult, out: &mut Vec<Effect>) {
+    fn result(&mut self, now: Time, result: TaskResult, out: &mut Vec<Effect>) {
         // A number that is not here has ended: a result that was sent again.
-        if let Some(task) = self.tasks.remove(&result.number) {
-            let TaskResult { number, outcome, stats } = result;
-            out.push(Effect::Ended { number, tag: task.call.tag, outcome, stats });
+        let Some(task) = self.tasks.remove(&result.number) else { return };
+        self.there -= u64::from(task.counted);
+        let TaskResult { number, outcome, stats } = result;
+        let is_busy = matches!(&outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Busy);
+        match (is_busy && task.call.patient, task.canceling) {
+            (false, _) => out.push(Effect::Ended { number, tag: task.call.tag, outcome, stats }),
+            (true, true) => {
+                out.push(Effect::Ended { number, tag: task.call.tag, outcome: Outcome::Failed(canceled()), stats });
+            }
+            (true, false) => self.refused(now, task, out),
         }
     }
 

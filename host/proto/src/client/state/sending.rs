@@ -74,6 +74,10 @@ impl ClientCore {
     pub(super) fn send_submits(&mut self, peer: PeerId, out: &mut Vec<Effect>) {
         let mut outbox = Outbox::default();
         while let Some(&number) = self.waiting.front() {
+            if self.put_aside(number) {
+                self.waiting.pop_front();
+                continue;
+            }
             let Some(task) = self.tasks.get_mut(&number) else {
                 self.waiting.pop_front();
                 continue;
@@ -86,6 +90,7 @@ impl ClientCore {
                 self.used.tasks += 1;
                 self.used.bytes += bytes;
                 task.counted = true;
+                self.there += 1;
             }
             self.waiting.pop_front();
             if task.place == Place::Held {

@@ -1,5 +1,7 @@
 //! The client core driven by messages, with the scheduler's part played by the test.
 
+mod room;
+
 use super::*;
 use crate::{
     capability::Capabilities,
@@ -179,6 +181,7 @@ fn call(number: u64, arguments: Payload) -> Call {
         timeout_ms: 0,
         priority: 0,
         retries: 0,
+        patient: false,
         tag: number + 100,
     }
 }
