@@ -5,6 +5,7 @@
 //! named by the hash of their content and checked before use, so that clusters which race for the same key, or a broken
 //! disk, do no harm. The folder is private: what is loaded from it was written by us.
 
+mod places;
 mod sweep;
 
 use std::{
@@ -19,6 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use places::Places;
 use scaler_sandbox::{Engine, EngineSettings, Program, compile, prepare};
 use serde::{Deserialize, Serialize};
 use sweep::{CACHE_BYTES_MAX, Own, sweep};
@@ -101,6 +103,8 @@ pub(crate) struct Cache {
     folder: PathBuf,
     /// For what may not outlive this process.
     own: Own,
+    /// Compilations that may run at once.
+    places: Places,
     /// Keeps the folder when there is no other one.
     _temporary: Option<tempfile::TempDir>,
 }
@@ -117,13 +121,14 @@ impl Cache {
             Ok(folder) => {
                 sweep(&folder, CACHE_BYTES_MAX).map_err(io_error("looking through the cache"))?;
                 let own = Own::create(&folder).map_err(io_error("creating a folder in the cache"))?;
-                Ok(Self { folder, own, _temporary: None })
+                Ok(Self { folder, own, places: Places::new(), _temporary: None })
             }
             Err(error) => {
                 tracing::warn!("compiled modules are not kept: {error}");
                 let temporary = tempfile::tempdir().map_err(io_error("creating a temporary folder"))?;
                 let own = Own::create(temporary.path()).map_err(io_error("creating a temporary folder"))?;
-                Ok(Self { folder: temporary.path().to_owned(), own, _temporary: Some(temporary) })
+                let (folder, places) = (temporary.path().to_owned(), Places::new());
+                Ok(Self { folder, own, places, _temporary: Some(temporary) })
             }
         }
     }
@@ -213,7 +218,10 @@ impl Cache {
             what: "creating a file in the cache".to_owned(),
             source: error.error,
         })?;
-        run_child(&Request { action, input: component.to_owned(), output: output.clone() })?;
+        let place = self.places.take();
+        let compiled = run_child(&Request { action, input: component.to_owned(), output: output.clone() });
+        drop(place);
+        compiled?;
         Ok(output)
     }
 

@@ -131,7 +131,7 @@ impl Catalogue {
         for fresh in fresh {
             let is_target = Some(&fresh.path) == self.prepared_path.as_ref();
             let preload = bound.as_ref().filter(|_| is_target);
-            match self.workshop.prepare(&fresh.bytes, fresh.module.hash, preload) {
+            match self.workshop.prepare(&fresh.path, &fresh.bytes, fresh.module.hash, preload) {
                 Ok(prepared) => self.keep(&fresh, preload.map(|preload| preload.text.clone()), prepared),
                 Err(failure) if is_target => return Err(text_of(&failure)),
                 Err(failure) => tracing::error!("module `{}` is left out: {}", fresh.path, text_of(&failure)),
@@ -164,7 +164,7 @@ impl Catalogue {
         };
         let prepared = self
             .workshop
-            .prepare(&fresh.bytes, fresh.module.hash, bound.as_ref())
+            .prepare(&fresh.path, &fresh.bytes, fresh.module.hash, bound.as_ref())
             .and_then(|prepared| self.workshop.try_preload(&prepared).map(|()| prepared))
             .map_err(|failure| text_of(&failure))?;
         Ok((bound.map(|bound| bound.text), prepared))
@@ -308,7 +308,7 @@ fn fetched(define: &Define, storage: Option<Address>, workshop: &Workshop) -> Re
         return Err(failure(FailureKind::Module, text));
     }
     let preload = read_registered(&bytes, &define.path, define.identity.preload.as_deref())?;
-    let prepared = workshop.prepare(&bytes, hash, preload.as_ref()).map_err(|failure| Failure {
+    let prepared = workshop.prepare(&define.path, &bytes, hash, preload.as_ref()).map_err(|failure| Failure {
         kind: if preload.is_some() && failure.kind != FailureKind::Module {
             FailureKind::Preload
         } else {

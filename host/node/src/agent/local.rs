@@ -62,7 +62,7 @@ pub fn run_locally(settings: &ClusterSettings, call: &Call) -> anyhow::Result<Lo
     let bytes = fs::read(file.unwrap_or(&PathBuf::new()))?;
     let module = Module::read(&bytes).map_err(|error| exit::coded(exit::USAGE, error.to_string()))?;
     let workshop = Workshop::new(setup_of(settings))?;
-    let outcome = run(&workshop, settings, &module, &bytes, bound);
+    let outcome = run(&workshop, settings, &info.path, &module, &bytes, bound);
     workshop.clean();
     let (outcome, stats) = outcome?;
     Ok(LocalOutcome { signature, outcome, stats })
@@ -83,12 +83,13 @@ fn where_looked(folder: &Path, is_empty: bool) -> String {
 fn run(
     workshop: &Workshop,
     settings: &ClusterSettings,
+    name: &str,
     module: &Module,
     bytes: &[u8],
     bound: records::PreloadRecord,
 ) -> anyhow::Result<(Outcome, TaskStats)> {
     let refused = |failure| exit::coded(exit::USAGE, text_of(&failure));
-    let prepared = workshop.prepare(bytes, module.hash, None).map_err(refused)?;
+    let prepared = workshop.prepare(name, bytes, module.hash, None).map_err(refused)?;
     let mut direct = Direct::start(workshop.setup(), "run").map_err(|failure| anyhow::anyhow!(text_of(&failure)))?;
     direct.say(Kind::Program, &ProgramRecord { number: 0, artifact: prepared.artifact, preload: None });
     let export = ExportRecord { number: 0, program: 0, interface: bound.interface, function: bound.function };

@@ -106,6 +106,8 @@ pub(super) struct Shell {
     is_ready_printed: bool,
     usage: Usage,
     usage_at: Instant,
+    /// Why the cluster leaves, unless it was asked to.
+    failure: Option<anyhow::Error>,
     end: Option<anyhow::Result<ExitCode>>,
 }
 
@@ -151,6 +153,7 @@ impl Shell {
             is_ready_printed: false,
             usage: Usage::default(),
             usage_at: Instant::now(),
+            failure: None,
             end: None,
         })
     }
@@ -503,7 +506,8 @@ impl Shell {
                 Ok(News::Registered(identity, result)) => self.registered(&identity, result),
                 Ok(News::PreloadFailed(reason)) => {
                     let text = format!("the preload failed, so no task is taken: {reason}");
-                    self.end = Some(Err(exit::coded(exit::PRELOAD, text)));
+                    self.core.leave(now(), &text);
+                    self.failure = Some(exit::coded(exit::PRELOAD, text));
                 }
                 // The catalogue's thread ends only after a failed preload.
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
@@ -648,7 +652,7 @@ impl Shell {
 
     fn finish(&mut self, reason: EndReason) {
         self.end = Some(match reason {
-            EndReason::Left => Ok(ExitCode::SUCCESS),
+            EndReason::Left => self.failure.take().map_or(Ok(ExitCode::SUCCESS), Err),
             EndReason::DeathTimeout => {
                 let text = format!("no scheduler at {} for the death timeout", self.scheduler_address);
                 Err(exit::coded(exit::DEATH_TIMEOUT, text))

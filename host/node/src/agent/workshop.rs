@@ -16,6 +16,9 @@ use crate::{
     processor::records::{LogRecord, PreloadRecord, ProgramRecord, Setup, SnapshotRequest, failure},
 };
 
+/// Compiling so much takes seconds.
+const SLOW_BYTES: usize = 1 << 20;
+
 /// A preload call, checked against the function it calls.
 #[derive(Clone, Debug)]
 pub(super) struct BoundPreload {
@@ -62,17 +65,18 @@ impl Workshop {
     /// Compiles a component and runs its preload, unless both are in the cache.
     pub(super) fn prepare(
         &self,
+        name: &str,
         component: &[u8],
         hash: ModuleHash,
         preload: Option<&BoundPreload>,
     ) -> Result<Prepared, Failure> {
         match preload {
             Some(preload) if !self.setup.is_resident => {
-                let artifact = self.snapshot(component, hash, preload)?;
+                let artifact = self.snapshot(name, component, hash, preload)?;
                 Ok(Prepared { artifact, preload: None })
             }
             preload => {
-                let artifact = self.compiled("component", Action::Compile, component, hash)?;
+                let artifact = self.compiled(name, "component", Action::Compile, component, hash)?;
                 Ok(Prepared { artifact, preload: preload.map(|preload| preload.record.clone()) })
             }
         }
@@ -92,10 +96,20 @@ impl Workshop {
         Duration::from_millis(self.setup.preload_timeout_ms)
     }
 
-    fn compiled(&self, kind: &str, action: Action, component: &[u8], hash: ModuleHash) -> Result<PathBuf, Failure> {
+    fn compiled(
+        &self,
+        name: &str,
+        kind: &str,
+        action: Action,
+        component: &[u8],
+        hash: ModuleHash,
+    ) -> Result<PathBuf, Failure> {
         let key = Key::new(kind, &[&hash.0]);
         if let Some(path) = self.cache.find(&key) {
             return Ok(path);
+        }
+        if component.len() >= SLOW_BYTES {
+            tracing::info!("compiling module `{name}` of {} MiB, which may take a while", component.len() >> 20);
         }
         let input = self.write_component(component, &hash.to_string())?;
         let result = self.cache.artifact(&key, action, &input);
@@ -103,7 +117,13 @@ impl Workshop {
         result.map_err(|error| failure(FailureKind::Module, error.to_string()))
     }
 
-    fn snapshot(&self, component: &[u8], hash: ModuleHash, preload: &BoundPreload) -> Result<PathBuf, Failure> {
+    fn snapshot(
+        &self,
+        name: &str,
+        component: &[u8],
+        hash: ModuleHash,
+        preload: &BoundPreload,
+    ) -> Result<PathBuf, Failure> {
         let grants = rmp_serde::to_vec(&self.setup.grants).unwrap_or_default();
         let limit = self.setup.memory_limit_bytes.to_le_bytes();
         let function = format!("{:?}", (&preload.record.interface, &preload.record.function));
@@ -112,7 +132,7 @@ impl Workshop {
             tracing::info!("preload: its snapshot is in the cache and is used");
             return Ok(path);
         }
-        let artifact = self.compiled("instrumented", Action::Instrument, component, hash)?;
+        let artifact = self.compiled(name, "instrumented", Action::Instrument, component, hash)?;
         let input = self.write_component(component, &format!("{hash}-plain"))?;
         let output = self.cache.temporary_file(&format!("{}-snapshot.wasm", key.name()));
         let program = ProgramRecord { number: 0, artifact, preload: None };

@@ -135,7 +135,10 @@ impl Scheduler {
 
     /// How many more tasks of a class a cluster may be given.
     fn room(&self, cluster: &Cluster, class: ClassKey, fit: &Fit) -> u64 {
-        if self.seeded.is(Fault::OverfillQueues) { u64::MAX } else { cluster.room(class, fit) }
+        if self.seeded.is(Fault::OverfillQueues) {
+            return u64::MAX;
+        }
+        self.classes.get(class).map_or(0, |of_class| cluster.room(class, &of_class.needs, fit))
     }
 
     /// The clusters that may run a class.

@@ -30,6 +30,8 @@ pub(super) struct Needs {
     pub(super) capabilities: Capabilities,
     /// The module that its cluster must have; `None` if any cluster can get it from the object storage.
     pub(super) module: Option<Identity>,
+    /// The module that its cluster gets from the object storage.
+    pub(super) fetched: Option<Identity>,
 }
 
 /// Higher priority first, then older first.

@@ -18,7 +18,7 @@ use super::{
     monitor::{Ended, Ran},
     output::Output,
     peers::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX},
-    registrations::Registration,
+    registrations::{Function, Registration},
     seeded::Fault,
     tasks::{Task, TaskKey},
 };
@@ -247,8 +247,12 @@ impl Scheduler {
                     *class
                 }
                 _ => {
-                    let module = self.functions.get(submit.function).and_then(|function| function.needed_module());
-                    let needs = Needs { capabilities: submit.capabilities.clone(), module };
+                    let function = self.functions.get(submit.function);
+                    let needs = Needs {
+                        capabilities: submit.capabilities.clone(),
+                        module: function.and_then(Function::needed_module),
+                        fetched: function.and_then(Function::fetched_module),
+                    };
                     let class = self.classes.of(&needs);
                     last = Some((submit.function, needs, class));
                     class

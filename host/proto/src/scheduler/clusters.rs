@@ -24,7 +24,8 @@ use super::{
     monitor::Ran,
     seeded::Fault,
     tasks::TaskKey,
-    view::{NAME_BYTES, clip},
+    trials::Trials,
+    view::{NAME_BYTES, legible},
 };
 
 /// A cluster is lost after so much silence, or after two of its heartbeat intervals if these are longer.
@@ -85,6 +86,10 @@ pub(super) struct Cluster {
     pub(super) depth: u64,
     /// Tasks it may have in hand.
     pub(super) credit: u64,
+    /// Tasks that its workers may have in hand by their own limits.
+    queues: u64,
+    /// Modules that it may still be compiling.
+    trials: Trials,
     /// What its agent uses, as of its last report.
     pub(super) agent: AgentLoad,
     /// Raised whenever its workers may look different.
@@ -110,6 +115,8 @@ impl Cluster {
             ended: 0,
             depth: 0,
             credit: 0,
+            queues: 0,
+            trials: Trials::default(),
             agent: AgentLoad::default(),
             revision: 0,
         }
@@ -163,10 +170,14 @@ impl Cluster {
     }
 
     /// How many more tasks of a class it may be given.
-    pub(super) fn room(&self, class: ClassKey, fit: &Fit) -> u64 {
-        let of_class = (fit.workers * self.depth).min(fit.queues);
-        let has = self.by_class.get(&class).copied().unwrap_or(0);
-        self.credit.saturating_sub(self.assigned.len() as u64).min(of_class.saturating_sub(has))
+    pub(super) fn room(&self, class: ClassKey, needs: &Needs, fit: &Fit) -> u64 {
+        let (has, assigned) = (self.by_class.get(&class).copied().unwrap_or(0), self.assigned.len() as u64);
+        let (of_class, of_all) = if self.trials.is_on_trial(needs) {
+            (fit.workers, u64::MAX)
+        } else {
+            (fit.workers * self.depth, self.credit.saturating_add(self.trials.tasks(&self.by_class)))
+        };
+        of_all.min(self.queues).saturating_sub(assigned).min(of_class.min(fit.queues).saturating_sub(has))
     }
 
     fn sample(&mut self, run_ns: u64) {
@@ -177,7 +188,9 @@ impl Cluster {
     fn weigh(&mut self) {
         self.depth = policy::depth(self.mean_run_ns, self.ended / self.workers_alive().max(1));
         let alive = self.workers.iter().filter(|worker| !worker.load.retired);
-        self.credit = alive.map(|worker| u64::from(worker.info.queue_size).min(self.depth)).sum();
+        let queues = alive.map(|worker| u64::from(worker.info.queue_size));
+        (self.credit, self.queues) =
+            queues.fold((0, 0), |(credit, all), queue| (credit + queue.min(self.depth), all + queue));
     }
 }
 
@@ -197,11 +210,13 @@ impl Scheduler {
         cluster.ready = hello.ready;
         cluster.leaving = false;
         cluster.defined.clear();
+        cluster.trials = Trials::default();
         // Its tasks went elsewhere when it was lost; what its workers have done stays theirs.
         let finished: BTreeMap<_, _> =
             std::mem::take(&mut cluster.workers).into_iter().map(|worker| (worker.name, worker.finished)).collect();
-        let fresh = |info: WorkerInfo| {
-            let name: Arc<str> = clip(&info.name, NAME_BYTES).into();
+        let fresh = |mut info: WorkerInfo| {
+            info.name = legible(&info.name, NAME_BYTES);
+            let name: Arc<str> = info.name.as_str().into();
             let finished = finished.get(&name).copied().unwrap_or(0);
             Worker { name, info, load: WorkerLoad::default(), running: 0, finished }
         };
@@ -239,6 +254,9 @@ impl Scheduler {
         self.classes.dequeue(class, place);
         let Some(cluster) = self.clusters.get_mut(&id) else { return };
         *cluster.by_class.entry(class).or_default() += 1;
+        if let Some(class_of) = self.classes.get(class) {
+            cluster.trials.assigned(class, &class_of.needs);
+        }
         if let Some(task) = self.tasks.get_mut(key) {
             task.position = cluster.assigned.len();
             task.cluster = Some(id);
@@ -276,6 +294,7 @@ impl Scheduler {
             *count -= 1;
             if *count == 0 {
                 cluster.by_class.remove(&class);
+                cluster.trials.emptied(class);
             }
         }
     }
@@ -395,6 +414,9 @@ impl Scheduler {
             _ => None,
         };
         let key = self.live(name).filter(|key| self.tasks.get(*key).is_some_and(|task| attempt <= task.attempt));
+        if let Some(key) = key.filter(|_| stats.worker != crate::message::TaskStats::NO_WORKER) {
+            self.proves(id, key);
+        }
         let Some(key) = key else {
             // Nobody wants this result: the task has ended, by another attempt or with its client.
             stored
@@ -495,9 +517,18 @@ impl Scheduler {
         }
     }
 
+    /// A task runs at a cluster, or has run there: its module does.
+    fn proves(&mut self, id: AgentId, key: TaskKey) {
+        let Some(class) = self.tasks.get(key).map(|task| task.class) else { return };
+        if let (Some(cluster), Some(of_class)) = (self.clusters.get_mut(&id), self.classes.get(class)) {
+            self.wake |= cluster.trials.proves(class, &of_class.needs);
+        }
+    }
+
     pub(super) fn running(&mut self, id: AgentId, reports: Vec<Running>) {
         for Running { attempt, worker: index } in reports {
             let Some(key) = self.current(id, attempt) else { continue };
+            self.proves(id, key);
             if self.tasks.step(key, Event::Start).is_ok()
                 && let Some(cluster) = self.clusters.get_mut(&id)
             {

@@ -21,6 +21,7 @@ mod seeded;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod trials;
 mod view;
 
 pub use note::{Loss, Note};
@@ -51,6 +52,7 @@ use self::{
     registrations::{Functions, HOLD_MS, Name},
     seeded::Seeded,
     tasks::Tasks,
+    view::{ERROR_BYTES, NAME_BYTES, legible},
 };
 
 /// How long a scheduler that stops waits for its clients to acknowledge what it aborted.
@@ -375,7 +377,8 @@ impl Scheduler {
         Some(standing)
     }
 
-    fn hello(&mut self, now: Time, peer: PeerId, hello: Hello, out: &mut Vec<Effect>) {
+    fn hello(&mut self, now: Time, peer: PeerId, mut hello: Hello, out: &mut Vec<Effect>) {
+        hello.name = legible(&hello.name, NAME_BYTES);
         let kind = Kind::Hello as u16;
         let door = self.peers.get(peer).map(|peer| peer.door);
         let refusal = if let Some(stopping) = &self.stopping {
@@ -487,7 +490,7 @@ impl Scheduler {
             Message::Leaving(_) => self.cluster_leaving(now, id),
             Message::Goodbye(goodbyes) => {
                 let reason = goodbyes.into_iter().next().map(|goodbye| goodbye.reason).unwrap_or_default();
-                self.cluster_left(now, id, reason, out);
+                self.cluster_left(now, id, legible(&reason, ERROR_BYTES), out);
                 self.peers.close(peer);
             }
             message => self.illegal(peer, &message, "a cluster"),

@@ -46,6 +46,11 @@ impl Function {
         self.owner.is_none().then(|| self.identity.clone())
     }
 
+    /// What a cluster gets from the object storage to run it.
+    pub(super) fn fetched_module(&self) -> Option<Identity> {
+        self.owner.is_some().then(|| self.identity.clone())
+    }
+
     /// As people write it.
     pub(super) fn call(&self) -> String {
         clip(&resolve::target_in(&self.path, &self.info), NAME_BYTES).to_owned()

@@ -24,7 +24,7 @@ const UNFINISHED_MAX: usize = 256;
 /// Places of the slab that are looked at for tasks that wait.
 const SCANNED_MAX: usize = 16_384;
 /// Longest reason that is shown.
-const ERROR_BYTES: usize = 400;
+pub(super) const ERROR_BYTES: usize = 400;
 /// Longest name that is shown; those of peers may have any length.
 pub(super) const NAME_BYTES: usize = 200;
 
@@ -42,6 +42,15 @@ pub struct Usage {
 /// A text, cut if it is longer than that.
 pub(super) fn clip(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
+}
+
+/// A name from a peer as it may be shown anywhere: not longer than that, and nothing in it that moves a cursor, ends a
+/// line or turns the direction of writing.
+pub(super) fn legible(name: &str, bytes: usize) -> String {
+    let is_order =
+        |sign: char| matches!(sign, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |sign: char| if sign.is_control() || is_order(sign) { char::REPLACEMENT_CHARACTER } else { sign };
+    clip(name, bytes).chars().map(shown).collect()
 }
 
 impl Scheduler {

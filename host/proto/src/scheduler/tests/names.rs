@@ -118,3 +118,45 @@ fn tasks_whose_module_no_cluster_has_any_more_wait_for_a_while_and_say_why_they_
     assert!(failure.message.contains("0101") && failure.message.contains("`m`"), "{}", failure.message);
     env.nothing_else();
 }
+
+#[test]
+fn a_module_that_takes_long_to_compile_keeps_nobody_waiting() {
+    let mut env = Env::new(|_| {});
+    let agent = env.cluster(1, &["", ""]);
+    let slow = env.client(9);
+    let own = crate::message::RegisterModule { module: module("m", 5), size_bytes: 100 };
+    env.say(slow, Message::RegisterModule(vec![own]));
+    env.register(slow, 1, "");
+    env.submit(slow, 1..=50, "");
+    let tried = env.runs(agent);
+    assert_eq!(numbers(&tried), [1, 2], "one for each worker, as nobody knows yet whether it runs");
+    // Cancels and failures without a worker prove nothing.
+    env.say(
+        agent,
+        Message::Done(vec![Done { stats: TaskStats::nowhere(), ..failed(&tried[0], FailureKind::Canceled) }]),
+    );
+    assert_eq!(numbers(&env.runs(agent)), [3]);
+    let quick = env.client_with_function(8);
+    for number in 1..=9 {
+        env.say(quick, Message::Submit(vec![Submit { function: FunctionId(2), ..submit(number, "") }]));
+        let runs = env.runs(agent);
+        assert_eq!(runs.len(), 1, "call {number} waits for a module that is not its own: {runs:?}");
+        env.done(agent, &runs[0]);
+    }
+    env.done(agent, &tried[1]);
+    assert!(env.runs(agent).len() > 2, "it runs, so the cluster gets as many as it may have");
+}
+
+#[test]
+fn names_of_peers_are_legible() {
+    let mut env = Env::new(|_| {});
+    let name = format!("evil\u{1b}[31m\u{7}\nline \u{202e}{}", "x".repeat(3_000_000));
+    env.greet(Hello { name: name.clone(), ..hello(Role::Client, 9) });
+    let worker = WorkerInfo { name: name.clone(), capabilities: Capabilities::none(), queue_size: 10 };
+    let agent = env.greet(Hello { name, workers: vec![worker], ..hello(Role::Agent, 1) });
+    env.ready(agent, vec![]);
+    let view = env.core.view(env.now);
+    for name in [&view.clients[0].name, &view.workers[0].name, &view.workers[0].host] {
+        assert!(name.starts_with("evil\u{fffd}[31m\u{fffd}\u{fffd}line \u{fffd}xxx") && name.len() < 300, "{name:?}");
+    }
+}
