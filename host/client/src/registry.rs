@@ -21,6 +21,9 @@ use crate::{
     queue::{Queue, Target},
 };
 
+/// After so long whoever watches the program's log learns what a call waits for.
+const NOTICE_AFTER: Duration = Duration::from_secs(2);
+
 /// A call that can be submitted.
 pub(crate) type ReadyCall = (BoundArguments, SubmitOptions, Arc<Cell>);
 
@@ -39,6 +42,8 @@ struct Registration {
     calls: Vec<HeldCall>,
     /// Why it is parked.
     reason: String,
+    /// When to say so, unless it was said.
+    notice_at: Option<Instant>,
 }
 
 struct Waiter {
@@ -187,6 +192,7 @@ impl Registry {
             let Target { module, function, .. } = &registration.target;
             tracing::info!("{module}:{function} waits for a cluster: {}", parked.reason);
             registration.reason = parked.reason;
+            registration.notice_at = Some(Instant::now() + NOTICE_AFTER);
         }
     }
 
@@ -211,6 +217,10 @@ impl Registry {
         let requests: Vec<u64> = self.registrations.keys().copied().collect();
         for request in requests {
             let Some(registration) = self.registrations.get_mut(&request) else { continue };
+            if registration.notice_at.take_if(|notice_at| *notice_at <= now).is_some() {
+                let Target { module, function, .. } = &registration.target;
+                tracing::warn!("{module}:{function} waits: {}", registration.reason);
+            }
             let late = |waiter: &mut Waiter| waiter.deadline.is_some_and(|(deadline, _)| deadline <= now);
             let expired: Vec<Waiter> = registration.waiters.extract_if(.., late).collect();
             if expired.is_empty() {
@@ -244,7 +254,8 @@ impl Registry {
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let waiters = self.registrations.values().flat_map(|registration| &registration.waiters);
-        waiters.filter_map(|waiter| waiter.deadline.map(|(deadline, _)| deadline)).min()
+        let deadlines = waiters.filter_map(|waiter| waiter.deadline.map(|(deadline, _)| deadline));
+        deadlines.chain(self.registrations.values().filter_map(|registration| registration.notice_at)).min()
     }
 
     /// The session is over. Gives the calls that are still held.
@@ -276,6 +287,7 @@ impl Registry {
             waiters: Vec::new(),
             calls: Vec::new(),
             reason: "the scheduler has not answered".to_owned(),
+            notice_at: None,
         };
         (request, self.registrations.entry(request).or_insert_with(fresh))
     }

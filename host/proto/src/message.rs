@@ -155,7 +155,7 @@ messages! {
     Done = 52: Done,
     /// Agent → scheduler: tasks that ended without an outcome: given back, or their processor died.
     Returned = 53: Returned,
-    /// Agent → scheduler: tasks that have been running for more than 100 ms.
+    /// Agent → scheduler: tasks that have been running for more than 25 ms.
     Running = 54: Running,
     /// Agent → scheduler: no new work from now on; what runs is finished, the rest comes back as `Returned`.
     Leaving = 55: Leaving,

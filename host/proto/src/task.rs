@@ -11,7 +11,7 @@ pub enum State {
     Waiting,
     /// Sent to a cluster.
     Assigned,
-    /// Its cluster reported that it runs (which it does for tasks older than 100 ms).
+    /// Its cluster reported that it runs (which it does for tasks older than 25 ms).
     Running,
     /// A user canceled it; its cluster has not confirmed yet.
     Canceling,

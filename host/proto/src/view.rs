@@ -102,7 +102,7 @@ pub struct WorkerView {
     /// Tasks that it has in hand and that are not known to run. Together with `running` these are all tasks of its
     /// agent; which worker has them is as of the agent's last report, and what that does not place is spread evenly.
     pub queued: u64,
-    /// Tasks that run on it: as in the totals, those that have run for more than 100 ms. Shorter ones are not told of.
+    /// Tasks that run on it: as in the totals, those that have run for more than 25 ms. Shorter ones are not told of.
     pub running: u64,
     /// Tasks that ended on it, since the scheduler started.
     pub finished: u64,
@@ -153,6 +153,8 @@ pub struct ParkedView {
     pub call: String,
     /// Calls held at clients for it.
     pub held: u64,
+    /// What it waits for.
+    pub reason: String,
 }
 
 /// One function, since the scheduler started.

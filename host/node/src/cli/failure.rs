@@ -214,7 +214,7 @@ fn cause<T: std::error::Error + Send + Sync + 'static>(error: &anyhow::Error) ->
 fn chain(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
         "" => cause,
-        _ if told.contains(&cause) => told,
+        _ if told == cause || told.ends_with(&format!(": {cause}")) => told,
         _ => format!("{told}: {cause}"),
     })
 }

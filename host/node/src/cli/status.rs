@@ -93,14 +93,14 @@ fn picture(view: &View, shown: &Shown) -> String {
         if tasks.is_empty() { "none".to_owned() } else { tasks.join(", ") },
     );
     for parked in &view.parked {
-        let _ = writeln!(text, "waiting    {} for a cluster that has it, {} calls", parked.call, parked.held);
+        let _ = writeln!(text, "waiting    {} of {}: {}", count(parked.held, "call"), parked.call, parked.reason);
     }
     let (workers, clusters) = (count(view.workers.len() as u64, "worker"), count(scheduler.clusters, "cluster"));
     let _ = writeln!(text, "\n{workers} in {clusters}");
     let workers = view.workers.iter().map(|worker| {
         [
             worker.name.clone(),
-            worker.host.clone(),
+            cluster(&worker.host, &worker.cluster),
             worker.state.clone(),
             if worker.capabilities.is_empty() { none() } else { worker.capabilities.clone() },
             worker.queued.to_string(),
@@ -154,15 +154,22 @@ fn picture(view: &View, shown: &Shown) -> String {
     text
 }
 
+/// A cluster's host, and enough of its id to tell it from others there.
+fn cluster(host: &str, id: &str) -> String {
+    let id = id.rsplit('-').next().unwrap_or(id);
+    format!("{host}/{}", &id[..id.floor_char_boundary(4)])
+}
+
 fn unfinished(text: &mut String, view: &View) {
     let ended = ["succeeded", "failed", "canceled", "aborted", "rejected"];
     let all: u64 =
         view.tasks.iter().filter(|(state, _)| !ended.contains(&state.as_str())).map(|(_, count)| count).sum();
     let listed = view.unfinished.len() as u64;
     let note = if listed < all { format!(", {listed} of them here") } else { String::new() };
-    let _ = writeln!(text, "\n{} that have not ended{note}", count(all, "task"));
+    let have = if all == 1 { "has" } else { "have" };
+    let _ = writeln!(text, "\n{} that {have} not ended{note}", count(all, "task"));
     let rows = view.unfinished.iter().map(|task| {
-        let host = if task.host.is_empty() { "-".to_owned() } else { task.host.clone() };
+        let host = if task.host.is_empty() { "-".to_owned() } else { cluster(&task.host, &task.cluster) };
         let attempt = task.attempt.to_string();
         [task.id.clone(), task.call.clone(), task.state.clone(), host, attempt, duration(task.age_ms)]
     });

@@ -76,6 +76,7 @@ struct Stack {
     json: bool,
     /// Nobody asked for the page by name, so its port may be taken.
     page_is_optional: bool,
+    is_stopping: bool,
 }
 
 /// Why the stack stops.
@@ -104,7 +105,8 @@ pub(super) fn up(arguments: &UpArgs) -> anyhow::Result<ExitCode> {
     watch_signals(signals, sender.clone())?;
     let (program, json) = (std::env::current_exe()?, arguments.json);
     let (servers, page_is_optional) = (Vec::new(), temporary.is_some());
-    let mut stack = Stack { program, file, servers, sender, events, signals: 0, json, page_is_optional };
+    let mut stack =
+        Stack { program, file, servers, sender, events, signals: 0, json, page_is_optional, is_stopping: false };
     let started = stack.start(&sections);
     let end = match started {
         Ok(None) => stack.serve(),
@@ -300,6 +302,9 @@ impl Stack {
                 let server = &mut self.servers[child];
                 server.ended = true;
                 // Who watches is worth less than what is watched.
+                if self.is_stopping {
+                    return Ok(None);
+                }
                 if server.name == WebUiSettings::NAME && (server.ready.is_some() || self.page_is_optional) {
                     let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
                     let _ = writeln!(io::stderr(), "the page ended by itself ({how}); the others go on without it");
@@ -335,6 +340,7 @@ impl Stack {
 
     /// Stops what still runs, last started first; a second signal kills.
     fn stop(&mut self) {
+        self.is_stopping = true;
         for child in (0..self.servers.len()).rev() {
             if self.servers[child].ended {
                 continue;

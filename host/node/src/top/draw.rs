@@ -282,7 +282,7 @@ fn totals(view: &View, (offset, shown, all): (usize, usize, usize), width: u16) 
         line.push_str(&format!(", rows {}-{}", offset + 1, offset + shown));
     }
     if let Some(parked) = view.parked.first() {
-        let more = format!("; {} calls wait for {}", text::count(parked.held), parked.call);
+        let more = format!("; {} waiting for {}: {}", text::count(parked.held), parked.call, parked.reason);
         if line.chars().count() + more.chars().count() <= usize::from(width) {
             line.push_str(&more);
         }

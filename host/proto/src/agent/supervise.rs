@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// `Running` is said of tasks that are older.
-const RUNNING_REPORT_MS: u64 = 100;
+const RUNNING_REPORT_MS: u64 = 25;
 /// How often a busy processor's page is looked at, and how often when others could take its waiting tasks.
 const LOOK_MS: u64 = 20;
 const LOOK_CLOSELY_MS: u64 = 2;

@@ -96,6 +96,8 @@ struct Task {
     counted: bool,
     /// Somebody wants it canceled.
     canceling: bool,
+    /// How often its arguments were put into the storage.
+    puts: u32,
 }
 
 #[derive(Debug)]
@@ -181,10 +183,15 @@ impl ClientCore {
     }
 
     /// The connection is gone.
-    pub fn disconnected(&mut self, now: Time, peer: PeerId, _out: &mut Vec<Effect>) {
+    pub fn disconnected(&mut self, now: Time, peer: PeerId, out: &mut Vec<Effect>) {
         if self.peer() == Some(peer) {
             if self.shutdowns.values().any(|sent| *sent) {
                 self.shutdown_grace = Some(now.plus_ms(SHUTDOWN_GRACE_MS));
+            } else if self.heard.is_some() {
+                let seconds = self.config.timeout_ms / 1_000;
+                let text =
+                    format!("the connection to the scheduler is lost; connecting again, for at most {seconds} s");
+                out.push(Effect::Warning(text));
             }
             self.forget_connection();
         }
@@ -378,7 +385,7 @@ impl ClientCore {
             registration.held.push(number);
             self.demands.extend(registration.parked.then_some(call.registration));
         }
-        self.tasks.insert(number, Task { call, order, place: Place::Held, counted: false, canceling: false });
+        self.tasks.insert(number, Task { call, order, place: Place::Held, counted: false, canceling: false, puts: 0 });
     }
 
     /// Cancels a task; its `Effect::Ended` says whether that came in time. Unknown numbers are ignored.
@@ -502,6 +509,9 @@ impl ClientCore {
             return self.close(Closed::Refused { reason }, out);
         }
         let restarted = self.epoch != 0 && self.epoch != welcome.epoch;
+        if self.epoch == welcome.epoch {
+            out.push(Effect::Warning("connected to the scheduler again".to_owned()));
+        }
         self.epoch = welcome.epoch;
         self.stage = Stage::Up(peer);
         self.heartbeat_ms = match welcome.timeout_ms {

@@ -34,8 +34,8 @@ const SILENCE_MS: u64 = 2_000;
 const LOSSES_MAX: u32 = 5;
 /// So many clusters may say that they cannot run a task before it fails.
 const MISFITS_MAX: u32 = 3;
-/// What a task counts for in the mean once it is reported running (which is after 100 ms).
-const RUNNING_NS: u64 = 100_000_000;
+/// What a task counts for in the mean once it is reported running (which is after 25 ms).
+const RUNNING_NS: u64 = 25_000_000;
 
 #[derive(Debug)]
 pub(super) struct Worker {

@@ -172,6 +172,15 @@ impl Scheduler {
         }
     }
 
+    /// Why a registration that is parked is.
+    pub(super) fn what_it_waits_for(&self, client: ClientId, registration: &Registration) -> String {
+        match self.look_up(client, registration) {
+            Finding::Park(reason) => reason,
+            // It is answered in this turn.
+            Finding::Found { .. } | Finding::Failed(..) => String::new(),
+        }
+    }
+
     pub(super) fn register_module(&mut self, client: ClientId, peer: PeerId, modules: Vec<RegisterModule>) {
         for RegisterModule { module, .. } in modules {
             let Some(record) = self.clients.get_mut(&client) else { return };
@@ -285,11 +294,14 @@ impl Scheduler {
         }
         let connected = || self.clusters.values().filter(|cluster| cluster.peer.is_some() && !cluster.leaving);
         if connected().next().is_none() {
-            return Finding::Park("no cluster is connected yet".to_owned());
+            return Finding::Park("no cluster is connected; one is started with `scaler_cluster ADDRESS`".to_owned());
         }
         let allowed = || connected().filter(|cluster| cluster.offers_tags(capabilities));
         if allowed().next().is_none() {
-            return Finding::Park(format!("no connected cluster has a worker that offers `{capabilities}`"));
+            return Finding::Park(format!(
+                "no connected cluster has a worker that offers `{capabilities}`; one that does is started with \
+                 `scaler_cluster ADDRESS -pwc {capabilities}`"
+            ));
         }
         let mut by_path: BTreeMap<&str, Vec<&ModuleInfo>> = BTreeMap::new();
         for info in allowed().filter(|cluster| cluster.is_ready()).flat_map(|cluster| cluster.modules.iter().flatten())

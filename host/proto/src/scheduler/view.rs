@@ -109,11 +109,14 @@ impl Scheduler {
         let mut tasks: std::collections::BTreeMap<_, _> =
             State::ALL.into_iter().map(|state| (state.name().to_owned(), self.tasks.total(state))).collect();
         tasks.insert("rejected".to_owned(), self.rejected);
-        let registrations = self.clients.values().flat_map(|client| client.registrations.values());
-        let parked = registrations.filter_map(|registration| match registration.state {
+        let registrations =
+            self.clients.iter().flat_map(|(id, client)| client.registrations.values().map(move |it| (*id, it)));
+        let parked = registrations.filter_map(|(client, registration)| match registration.state {
             RegistrationState::Parked { held } => {
                 let call = format!("{}:{}", registration.module, registration.function);
-                Some(ParkedView { call: clip(&call, NAME_BYTES).to_owned(), held })
+                let reason = self.what_it_waits_for(client, registration);
+                let (call, reason) = (clip(&call, NAME_BYTES).to_owned(), clip(&reason, ERROR_BYTES).to_owned());
+                Some(ParkedView { call, held, reason })
             }
             _ => None,
         });

@@ -102,7 +102,7 @@ pub struct ClusterSettings {
     pub event_loop: EventLoop,
     /// Log hub of the original: only empty, there is none
     #[arg(long, alias = "la", value_name = "ADDRESS")]
-    pub log_hub_address: Option<Address>,
+    pub log_hub_address: Option<String>,
     /// The log
     #[command(flatten)]
     pub logging: LoggingSettings,
@@ -169,9 +169,9 @@ impl Section for ClusterSettings {
                 complain.about("worker_names", format!("`{name}` is given twice; give each worker a name of its own"));
             }
         }
-        if let Some(address) = &self.log_hub_address {
+        if let Some(address) = self.log_hub_address.as_ref().filter(|address| !address.is_empty()) {
             let message = format!(
-                "there is no log hub to send to at {address}; leave it out, and use logging_paths or `scaler logs`"
+                "there is no log hub to send to at `{address}`; leave it out, and use logging_paths or `scaler logs`"
             );
             complain.about("log_hub_address", message);
         }

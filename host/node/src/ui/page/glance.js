@@ -11,8 +11,8 @@ const PASSING = new Set(["canceling", "returning", "suspended", "rejected"]);
 // What the states of a task mean.
 export const MEANINGS = {
   waiting: "accepted; no cluster has taken it yet",
-  assigned: "sent to a cluster: in its queues, or running for less than 0.1 s",
-  running: "has been running on a worker for more than 0.1 s",
+  assigned: "sent to a cluster: in its queues, or running for less than 25 ms",
+  running: "has been running on a worker for more than 25 ms",
   canceling: "somebody canceled it; the worker is being told",
   returning: "taken back, to run where there is room",
   succeeded: "its result is there",
@@ -49,7 +49,7 @@ export class Glance {
     const minute = model.lastSeconds(60);
     const parked = model.parked[0];
     if (total === 0 && workers.lost > 0) return ["lost", `All ${format.plural(workers.lost, "worker")} are lost: tasks wait for a cluster.`];
-    if (parked) return ["waiting", `${format.plural(parked.held, "call")} of ${parked.call} wait for a cluster that has it${model.parked.length > 1 ? `, and ${format.plural(model.parked.length - 1, "more function")}` : ""}.`];
+    if (parked) return ["waiting", `${format.plural(parked.held, "call")} of ${parked.call} waiting: ${parked.reason}${model.parked.length > 1 ? `, and ${format.plural(model.parked.length - 1, "more function")}` : ""}.`];
     if (total === 0) return ["waiting", "No workers: tasks wait until a cluster connects."];
     if (model.scheduler.object_storage_problem) return ["failed", `The object storage at ${model.scheduler.object_storage_address} does not answer: values above 64 KiB cannot be passed.`];
     if (minute.failed > 0) return ["failed", `${format.count(minute.failed)} of ${format.plural(minute.finished, "task")} failed in the last ${minute.seconds < 60 ? `${minute.seconds} s` : "minute"}.`];
@@ -111,8 +111,9 @@ export class Glance {
     }
     const said = Object.entries(counts).filter(([, number]) => number > 0).map(([state, number]) => `${number} ${state}`);
     this.bar.setAttribute("aria-label", said.length ? `Workers: ${said.join(", ")}` : "No workers");
-    const cpu = [...model.workers.values()].reduce((sum, worker) => sum + worker.cpu_permille, 0);
-    const memory = [...model.workers.values()].reduce((sum, worker) => sum + worker.rss_bytes, 0);
+    const present = [...model.workers.values()].filter((worker) => worker.state !== "lost");
+    const cpu = present.reduce((sum, worker) => sum + worker.cpu_permille, 0);
+    const memory = present.reduce((sum, worker) => sum + worker.rss_bytes, 0);
     const clusters = model.scheduler?.clusters ?? 0;
     const address = model.scheduler?.scheduler_address;
     setText(byId("machine"), model.workers.size ? `${format.plural(clusters, "cluster")} · ${(cpu / 1000).toFixed(1)} cores · ${format.bytes(memory)}` : "");

@@ -5,6 +5,7 @@ use crate::{
     client::Effect,
     ids::Time,
     message::{FailureKind, Message, Outcome, RegisterFailed, Registered, TaskResult},
+    payload::Payload,
 };
 
 impl ClientCore {
@@ -70,6 +71,10 @@ impl ClientCore {
         // A number that is not here has ended: a result that was sent again.
         let Some(task) = self.tasks.remove(&result.number) else { return };
         self.there -= u64::from(task.counted);
+        if let (2.., Payload::Stored { id, .. }) = (task.puts, &task.call.arguments) {
+            // The scheduler may have deleted them before they were put again.
+            self.releases.push(*id);
+        }
         let TaskResult { number, outcome, stats } = result;
         let is_busy = matches!(&outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Busy);
         match (is_busy && task.call.patient, task.canceling) {

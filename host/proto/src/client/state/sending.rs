@@ -96,6 +96,7 @@ impl ClientCore {
             if task.place == Place::Held {
                 task.place = Place::Submitted;
                 if !matches!(task.call.arguments, Payload::Inline(_)) {
+                    task.puts += 1;
                     out.push(Effect::Put { number, tag: task.call.tag });
                 }
             }

@@ -130,7 +130,7 @@ impl Scheduler {
 const SAMPLE_BYTES: usize = 128;
 
 fn weight_of_parked(parked: &ParkedView) -> usize {
-    32 + parked.call.len()
+    48 + parked.call.len() + parked.reason.len()
 }
 
 fn weight_of_gone((cluster, name): &(String, String)) -> usize {
