@@ -135,12 +135,13 @@ mod tests {
     /// The first message for a module with this body.
     fn message(body: &str) -> String {
         let item = syn::parse_str(&format!("pub mod m {{ {body} }}")).unwrap();
-        match sharing::start(&item) {
-            // The errors stand beside the code that is right.
-            Ok(code) if code.to_string().contains("compile_error") => code.to_string().replace("\\\"", "\""),
-            Ok(_) => "no error".to_owned(),
-            Err(error) => error.to_string(),
-        }
+        let code = match sharing::start(&item) {
+            Ok(code) => code.to_string(),
+            Err(error) => return error.to_string(),
+        };
+        // Errors stand beside the code that is right, and before the macro with what is told to other modules.
+        let own = code.split("macro_rules").next().unwrap_or_default();
+        if own.contains("compile_error") { own.replace("\\\"", "\"") } else { "no error".to_owned() }
     }
 
     #[test]
