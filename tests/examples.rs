@@ -181,7 +181,7 @@ fn the_tour_shows_what_the_client_can() {
         "in order: Hello, Bo! Hello, Cy! Hello, Di!",
         "the last of a thousand",
         "[\"Welcome, Ed!\", \"Welcome, Flo!\"]",
-        "as it should be: Gus is 101 already",
+        "as it should be: hello.greeting:birthdays returned an error: Gus is 101 already",
         "not sent: argument name: ",
         "canceled or done: true",
         "cleared: true",

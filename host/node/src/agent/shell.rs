@@ -619,6 +619,8 @@ impl Shell {
                     "the scheduler was restarted and does not know the {tasks} tasks at hand; they are dropped"
                 );
             }
+            // The error that the process ends with says it.
+            Note::Leaving { .. } if self.failure.is_some() => {}
             Note::Leaving { reason } => tracing::info!("leaving: {reason}"),
             Note::Retired { worker, reason } => {
                 tracing::error!(worker = self.names[worker as usize], "takes no more tasks: {reason}");
