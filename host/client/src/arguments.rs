@@ -27,8 +27,8 @@ pub struct Arguments {
     pub(crate) named: Vec<(String, Value)>,
     /// What some of the values stand for.
     pub(crate) objects: Vec<ObjectRef>,
-    /// What to add when they do not fit.
-    pub(crate) hint: &'static str,
+    /// What they were made of.
+    pub(crate) outermost: Outermost,
     failure: Option<ValueError>,
 }
 
@@ -124,6 +124,6 @@ impl<T: Serialize> IntoArguments for T {
             Value::Map(values) => (Vec::new(), values),
             other => (vec![other], Vec::new()),
         };
-        Arguments { positional, named, objects, hint: outermost.hint(), failure: None }.with_objects_apart()
+        Arguments { positional, named, objects, outermost, failure: None }.with_objects_apart()
     }
 }

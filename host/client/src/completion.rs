@@ -15,7 +15,7 @@ use scaler_proto::{
 };
 
 use crate::{
-    Error, TaskError,
+    Error, Outermost, TaskError,
     callbacks::{Callback, Callbacks},
     function::Version,
     queue::{Command, Queue},
@@ -36,7 +36,7 @@ pub(crate) enum End {
     Bind {
         function: String,
         source: BindError,
-        hint: &'static str,
+        outermost: Outermost,
     },
     Value {
         function: String,
@@ -134,8 +134,8 @@ impl End {
             Self::Lost(Closed::Left) => Error::Canceled { task, message: "its client left".to_owned() },
             Self::Lost(reason) | Self::Over(reason) => about.queue.closed_error(reason.clone()),
             Self::NotRegistered { kind, message } => Error::not_registered(*kind, message.clone()),
-            Self::Bind { function, source, hint } => {
-                Error::Bind { function: function.clone(), source: source.clone(), hint: *hint }
+            Self::Bind { function, source, outermost } => {
+                Error::Bind { function: function.clone(), source: source.clone(), outermost: *outermost }
             }
             Self::Value { function, source } => Error::Value { function: function.clone(), source: source.clone() },
             Self::Storage { object, reason } => Error::Object { object: *object, reason: reason.clone() },
@@ -155,7 +155,7 @@ impl End {
 impl From<Error> for End {
     fn from(error: Error) -> Self {
         match error {
-            Error::Bind { function, source, hint } => Self::Bind { function, source, hint },
+            Error::Bind { function, source, outermost } => Self::Bind { function, source, outermost },
             Error::Value { function, source } => Self::Value { function, source },
             Error::MissingObject { name } => Self::MissingObject { name },
             Error::Unreachable { waited, .. } => {

@@ -15,6 +15,8 @@ use scaler_proto::{
     value::{Value, ValueError},
 };
 
+use crate::Outermost;
+
 /// Where the scheduler is, for [`crate::Client::new`].
 pub const SCALER_ADDRESS: &str = "SCALER_ADDRESS";
 
@@ -77,14 +79,14 @@ pub enum Error {
         reason: String,
     },
     /// The arguments do not fit the function's parameters.
-    #[error("{function}: {source}{hint}")]
+    #[error("{function}: {source}{outermost}")]
     Bind {
         /// Which function.
         function: String,
         /// What does not fit.
         source: BindError,
-        /// What else may have been meant, or nothing.
-        hint: &'static str,
+        /// What they were made of, and so what else may have been meant.
+        outermost: Outermost,
     },
     /// A Rust value that has no form as arguments, or a result that does not have the Rust type's shape.
     #[error("{function}: {source}")]

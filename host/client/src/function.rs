@@ -97,7 +97,7 @@ impl Function {
         let (bytes, objects) = bind(&version.signature, &arguments).map_err(|source| Error::Bind {
             function: self.name.to_string(),
             source,
-            hint: arguments.hint,
+            outermost: arguments.outermost,
         })?;
         Ok(BoundArguments { version, bytes, objects })
     }

@@ -128,6 +128,7 @@ pub use future::{Profile, TaskFuture};
 pub use map::{Input, IteratorInput, MapStream, StreamInput};
 pub use object::ObjectRef;
 pub use options::{FunctionOptions, MapOptions, ModuleOptions, SubmitOptions};
+pub use outermost::Outermost;
 pub use pipe::{PipeItem, PipeReceiver, PipeSender};
 pub use scaler_module::Signature;
 pub use scaler_proto::{

@@ -10,16 +10,22 @@ use serde::{
     ser::{Error, Impossible},
 };
 
-/// See [the module](self).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outermost {
+/// What the value was at its outside from which the arguments of a call were made.
+///
+/// As text it is what to add to an error: the value may have been meant as the one argument.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outermost {
     /// A case of an enum.
     Case,
     /// A list or tuple struct, whose length may be meant otherwise than as a number of arguments.
     List,
+    /// A map, which gives arguments by name.
     Map,
+    /// A struct, which does as well.
     Struct,
     /// A tuple, or nothing that could be several arguments.
+    #[default]
     Other,
 }
 
@@ -28,19 +34,17 @@ impl Outermost {
     pub(crate) fn of(value: &impl Serialize) -> Self {
         value.serialize(Probe).map_or_else(|found| found, |never| match never {})
     }
+}
 
-    /// What to add when the arguments do not fit: the value may be meant as the one argument.
-    pub(crate) fn hint(self) -> &'static str {
-        match self {
-            Self::List => {
-                "; a list gives one argument for each element: to give it as the one argument, write `(value,)`"
-            }
-            Self::Map => "; a map gives its arguments by name: to give it as the one argument, write `(value,)`",
-            Self::Struct => {
-                "; a struct gives its fields as arguments: to give it as the one argument, write `(value,)`"
-            }
-            Self::Case | Self::Other => "",
-        }
+impl fmt::Display for Outermost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gives = match self {
+            Self::List => "a list gives one argument for each element",
+            Self::Map => "a map gives its arguments by name",
+            Self::Struct => "a struct gives its fields as arguments",
+            Self::Case | Self::Other => return Ok(()),
+        };
+        write!(f, "; {gives}: to give it as the one argument, write `(value,)`")
     }
 }
 
@@ -51,12 +55,6 @@ enum Never {}
 struct Probe;
 
 /// What was found, as the reason to stop.
-impl fmt::Display for Outermost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
-
 impl std::error::Error for Outermost {}
 
 impl Error for Outermost {
@@ -215,7 +213,10 @@ mod tests {
             (Shape::Named { name: "a".to_owned() }, named),
         ] {
             let arguments = Some(Wrapped(shape)).into_arguments().expect("arguments");
-            assert_eq!((arguments.positional, arguments.named, arguments.hint), (vec![value], Vec::new(), ""));
+            assert_eq!(
+                (arguments.positional, arguments.named, arguments.outermost.to_string()),
+                (vec![value], Vec::new(), String::new())
+            );
         }
     }
 
@@ -223,7 +224,7 @@ mod tests {
     fn everything_else_is_as_it_was_with_a_hint_where_it_may_be_meant_otherwise() {
         let of = |arguments: Result<crate::Arguments, _>| {
             let arguments = arguments.expect("arguments");
-            (arguments.positional.len(), arguments.named.len(), !arguments.hint.is_empty())
+            (arguments.positional.len(), arguments.named.len(), !arguments.outermost.to_string().is_empty())
         };
         assert_eq!(of(Options { strike: 1.0 }.into_arguments()), (0, 1, true));
         assert_eq!(of(BTreeMap::from([("a", 1), ("b", 2)]).into_arguments()), (0, 2, true));

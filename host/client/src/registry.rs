@@ -15,7 +15,7 @@ use scaler_proto::{
 use tokio::sync::oneshot;
 
 use crate::{
-    BoundArguments, Error, Function, SubmitOptions,
+    BoundArguments, Error, Function, Outermost, SubmitOptions,
     completion::{Cell, End, Watcher},
     function::Version,
     queue::{Queue, Target},
@@ -325,7 +325,7 @@ impl HeldCall {
         match version.signature.bind(&self.call.args, &self.call.kwargs) {
             Ok(bytes) => Some((BoundArguments { version, bytes, objects: Vec::new() }, self.options, self.cell)),
             Err(source) => {
-                let end = End::Bind { function: function.name().to_owned(), source, hint: "" };
+                let end = End::Bind { function: function.name().to_owned(), source, outermost: Outermost::Other };
                 watchers.extend(self.cell.finish(end, TaskStats::default()).0);
                 None
             }
