@@ -452,3 +452,15 @@ fn up_starts_the_whole_stack_and_stops_it() {
         wait_for("processors are gone", LONG, || (!alive(pid)).then_some(()));
     }
 }
+
+#[test]
+fn a_call_that_waits_says_what_for() {
+    let stack = Stack::new(1, &[], &[&guest("examples/hello/guest")]);
+    let call = ["submit", &stack.address(), "hello.greeting:greet('Ada')", "--capabilities", "gpu=5"];
+    let mut waiting = Process::spawn("submit", stack.dir.path(), SCALER, &call);
+    waiting.wait_log("note: hello.greeting:greet waits: no connected cluster has a worker that offers `gpu=5`");
+    let parked = &stack.status()["parked"][0];
+    assert!(parked["reason"].as_str().is_some_and(|reason| reason.contains("-pwc gpu=5")), "{parked}");
+    waiting.signal(rustix::process::Signal::INT);
+    assert_eq!(waiting.wait_exit(LONG), 130, "{}", waiting.log());
+}

@@ -7,6 +7,7 @@ mod sink;
 
 use std::{
     fmt::{self, Write as _},
+    io::{self, Write as _},
     sync::OnceLock,
 };
 
@@ -56,10 +57,31 @@ pub fn init(role: &'static str, settings: &LoggingSettings) {
     }
 }
 
+/// For commands that keep no log: what the client library warns of (a call that waits, a connection that is lost) goes
+/// to stderr as a note.
+pub fn notes() {
+    // A log that is there already shows it.
+    let _ = tracing::subscriber::set_global_default(Registry::default().with(Notes));
+}
+
 /// Whether whoever reads stderr sees the log as well, so that nothing needs to be said twice.
 #[must_use]
 pub fn reaches_stderr() -> bool {
     REACHES_STDERR.get().copied().unwrap_or(false)
+}
+
+struct Notes;
+
+impl<S: Subscriber> Layer<S> for Notes {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        if *metadata.level() <= Level::WARN && metadata.target().starts_with("scaler_client") {
+            let mut fields = Fields::default();
+            event.record(&mut fields);
+            // Nobody may be reading.
+            let _ = writeln!(io::stderr(), "note: {}", fields.message);
+        }
+    }
 }
 
 struct Lines {

@@ -14,7 +14,7 @@ use scaler_proto::message::Topic;
 
 use crate::{
     config::whole,
-    exit,
+    exit, logging,
     watch::{WatchError, Watcher},
 };
 
@@ -51,6 +51,7 @@ pub(super) struct CallOptions {
 
 impl Connection {
     pub(super) fn open(&self) -> anyhow::Result<Client> {
+        logging::notes();
         // Profiling, because a failure says where the task ran.
         let builder = Client::builder().profiling(true).connect_timeout(self.connect_timeout_seconds);
         builder.connect_blocking(&self.address).map_err(|error| self.explained(error))
