@@ -170,6 +170,7 @@ impl Registry {
             }
             None => registration.function.insert(Function::new(version)).clone(),
         };
+        registration.notice_at = None;
         for waiter in registration.waiters.drain(..) {
             let _ = waiter.reply.send(Ok(function.clone()));
         }
@@ -217,7 +218,8 @@ impl Registry {
         let requests: Vec<u64> = self.registrations.keys().copied().collect();
         for request in requests {
             let Some(registration) = self.registrations.get_mut(&request) else { continue };
-            if registration.notice_at.take_if(|notice_at| *notice_at <= now).is_some() {
+            let is_due = registration.notice_at.take_if(|notice_at| *notice_at <= now).is_some();
+            if is_due && registration.demand() > 0 {
                 let Target { module, function, .. } = &registration.target;
                 tracing::warn!("{module}:{function} waits: {}", registration.reason);
             }
@@ -330,5 +332,55 @@ impl HeldCall {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use scaler_module::Signature;
+    use scaler_net::Waker;
+    use scaler_proto::{
+        capability::Capabilities,
+        client::ClientConfig,
+        ids::{ClientId, FunctionId, ModuleHash, Time},
+        message::{FunctionInfo, Identity, Role},
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_waited_and_was_found_is_not_told_of_afterwards() {
+        let waker = Waker::new().expect("a waker");
+        let queue = Arc::new(Queue::new(ClientId(1), "tcp://127.0.0.1:1".to_owned(), waker, false));
+        let (mut registry, seconds) = (Registry::new(queue), 1_000);
+        let config = ClientConfig {
+            id: ClientId(1),
+            name: String::new(),
+            build: String::new(),
+            role: Role::Client,
+            connect_timeout_ms: seconds,
+            timeout_ms: seconds,
+            heartbeat_ms: seconds,
+            profiling: false,
+            stream_output: false,
+        };
+        let mut core = ClientCore::new(config, Time(0));
+        let (reply, mut answer) = oneshot::channel();
+        let target = Target { module: "m".to_owned(), function: "f".to_owned(), capabilities: Capabilities::none() };
+        registry.register(target, None, reply, &mut core);
+        let request = *registry.registrations.keys().next().expect("a registration");
+        registry.parked(Parked { request, reason: "no cluster is connected".to_owned() });
+        assert!(registry.next_deadline().is_some(), "it would be told");
+        let signature = Signature { parameters: Vec::new(), result: None }.to_bytes();
+        let registered = Registered {
+            request,
+            function: FunctionId(1),
+            identity: Identity { hash: ModuleHash([1; 32]), preload: None },
+            path: "m".to_owned(),
+            info: FunctionInfo { interface: None, name: "f".to_owned(), signature },
+        };
+        registry.registered(registered, 1, &mut Vec::new());
+        assert!(answer.try_recv().is_ok_and(|found| found.is_ok()));
+        assert_eq!(registry.next_deadline(), None, "nothing waits");
     }
 }
