@@ -308,10 +308,8 @@ fn up_says_where_the_page_is_and_it_shows_that_stack() {
         (is_there && view["workers"][0]["state"] == "ready").then_some(())
     });
     // Without its page the stack goes on.
-    let is_page = |pid: &u32| {
-        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.split(|byte| *byte == 0).nth(1) == Some(b"ui"))
-    };
-    let page = support::children(up.pid()).into_iter().find(is_page).expect("the page's process");
+    let page =
+        support::children(up.pid()).into_iter().find(|pid| support::has_role(*pid, "ui")).expect("the page's process");
     let page = rustix::process::Pid::from_raw(page.cast_signed()).expect("a pid");
     rustix::process::kill_process(page, rustix::process::Signal::KILL).expect("kill");
     up.wait_log("the page ended by itself");

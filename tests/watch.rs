@@ -6,7 +6,7 @@ mod support;
 use std::{fs, path::Path, time::Duration};
 
 use rustix::process::Signal;
-use support::{LONG, Process, SCALER, children, scaler, text, wait_for};
+use support::{LONG, Process, SCALER, children, has_role, scaler, text, wait_for};
 
 /// A new guest project in a folder.
 fn project(folder: &Path) -> std::path::PathBuf {
@@ -58,9 +58,7 @@ fn watch_calls_again_after_every_edit_and_survives_mistakes() {
 
 /// Whether the processor of the `scaler run` below this process has used half a second of a CPU.
 fn is_busy(watch: u32) -> bool {
-    let calls = children(watch).into_iter().filter(|pid| {
-        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.split(|byte| *byte == 0).nth(1) == Some(b"run"))
-    });
+    let calls = children(watch).into_iter().filter(|pid| has_role(*pid, "run"));
     calls.flat_map(children).any(|pid| user_ticks(pid) > 50)
 }
 

@@ -197,33 +197,26 @@ impl ObjectClient {
         body: &[u8],
         ask_first: bool,
     ) -> Result<(Reply, Vec<u8>), ObjectError> {
+        let attempt = |client: &mut Self| client.try_request(request, wait, body, ask_first);
         let is_fresh = self.stream.is_none();
-        let result = match self.try_request(request, wait, body, ask_first) {
-            Err(error) if !is_fresh && is_broken(&error) => self.try_request(request, wait, body, ask_first),
+        let result = match attempt(self) {
+            Err(error) if !is_fresh && is_broken(&error) => attempt(self),
             other => other,
         };
         match result {
-            Err(error) if is_gone(&error) && !self.options.restart_timeout.is_zero() => {
-                self.try_until_restarted(request, wait, body, ask_first)
-            }
+            Err(error) if is_gone(&error) && !self.options.restart_timeout.is_zero() => self.until_restarted(attempt),
             other => other.map_err(|error| self.failed(error)),
         }
     }
 
     /// The storage is not there: its scheduler starts it again, but not for ever.
-    fn try_until_restarted(
-        &mut self,
-        request: &Request,
-        wait: Duration,
-        body: &[u8],
-        ask_first: bool,
-    ) -> Result<(Reply, Vec<u8>), ObjectError> {
+    fn until_restarted<T>(&mut self, attempt: impl Fn(&mut Self) -> io::Result<T>) -> Result<T, ObjectError> {
         let begun = Instant::now();
         let [mut pause, pause_max] = TRY_PAUSE;
         loop {
             thread::sleep(pause.min(self.options.restart_timeout.saturating_sub(begun.elapsed())));
             pause = (pause * 2).min(pause_max);
-            match self.try_request(request, wait, body, ask_first) {
+            match attempt(self) {
                 Err(source) if is_gone(&source) => {
                     let waited = begun.elapsed();
                     if waited >= self.options.restart_timeout {

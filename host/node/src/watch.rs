@@ -17,6 +17,12 @@ use scaler_proto::{
 
 use crate::line::{Line, Said};
 
+/// A cluster as people tell it from others: its host, and so much of its id without what all ids begin with.
+pub(crate) fn cluster_name(host: &str, id: &str, id_chars: usize) -> String {
+    let id: String = id.strip_prefix("cluster-").unwrap_or(id).chars().take(id_chars).collect();
+    if host.is_empty() { id } else { format!("{host}/{id}") }
+}
+
 /// Even an idle scheduler with many watchers says something in this time; after it the connection is made anew.
 const SILENCE: Duration = Duration::from_secs(20);
 

@@ -27,6 +27,9 @@ pub const VERSION: u8 = 1;
 /// See [`VERSION`].
 pub const VERSION_MIN: u8 = 1;
 
+/// Tasks that have run for longer are reported [`Running`].
+pub const RUNNING_REPORT_MS: u64 = 25;
+
 /// Values up to this size travel inside messages; larger ones go through the object storage.
 pub const INLINE_MAX: usize = 64 * 1024;
 
@@ -155,7 +158,7 @@ messages! {
     Done = 52: Done,
     /// Agent → scheduler: tasks that ended without an outcome: given back, or their processor died.
     Returned = 53: Returned,
-    /// Agent → scheduler: tasks that have been running for more than 25 ms.
+    /// Agent → scheduler: tasks that have been running for more than [`RUNNING_REPORT_MS`].
     Running = 54: Running,
     /// Agent → scheduler: no new work from now on; what runs is finished, the rest comes back as `Returned`.
     Leaving = 55: Leaving,

@@ -7,12 +7,19 @@ use std::{
 };
 
 use scaler_client::View;
-use scaler_proto::view::{FunctionView, SchedulerView};
+use scaler_proto::{
+    task::State,
+    view::{FunctionView, SchedulerView},
+};
 
 use super::{
     connect::Connection,
     output::{self, microseconds},
 };
+use crate::watch::cluster_name;
+
+/// Of a cluster's id: enough to tell two on one host apart.
+const ID_CHARS: usize = 4;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct StatusArgs {
@@ -100,7 +107,7 @@ fn picture(view: &View, shown: &Shown) -> String {
     let workers = view.workers.iter().map(|worker| {
         [
             worker.name.clone(),
-            cluster(&worker.host, &worker.cluster),
+            cluster_name(&worker.host, &worker.cluster, ID_CHARS),
             worker.state.clone(),
             if worker.capabilities.is_empty() { none() } else { worker.capabilities.clone() },
             worker.queued.to_string(),
@@ -154,22 +161,16 @@ fn picture(view: &View, shown: &Shown) -> String {
     text
 }
 
-/// A cluster's host, and enough of its id to tell it from others there.
-fn cluster(host: &str, id: &str) -> String {
-    let id = id.rsplit('-').next().unwrap_or(id);
-    format!("{host}/{}", &id[..id.floor_char_boundary(4)])
-}
-
 fn unfinished(text: &mut String, view: &View) {
-    let ended = ["succeeded", "failed", "canceled", "aborted", "rejected"];
-    let all: u64 =
-        view.tasks.iter().filter(|(state, _)| !ended.contains(&state.as_str())).map(|(_, count)| count).sum();
+    let alive = State::ALL.into_iter().filter(|state| !state.is_terminal());
+    let all: u64 = alive.filter_map(|state| view.tasks.get(state.name())).sum();
     let listed = view.unfinished.len() as u64;
     let note = if listed < all { format!(", {listed} of them here") } else { String::new() };
     let have = if all == 1 { "has" } else { "have" };
     let _ = writeln!(text, "\n{} that {have} not ended{note}", count(all, "task"));
     let rows = view.unfinished.iter().map(|task| {
-        let host = if task.host.is_empty() { "-".to_owned() } else { cluster(&task.host, &task.cluster) };
+        let host =
+            if task.host.is_empty() { "-".to_owned() } else { cluster_name(&task.host, &task.cluster, ID_CHARS) };
         let attempt = task.attempt.to_string();
         [task.id.clone(), task.call.clone(), task.state.clone(), host, attempt, duration(task.age_ms)]
     });

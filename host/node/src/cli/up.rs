@@ -301,10 +301,10 @@ impl Stack {
             Some(Event::Ended { child, status }) => {
                 let server = &mut self.servers[child];
                 server.ended = true;
-                // Who watches is worth less than what is watched.
                 if self.is_stopping {
                     return Ok(None);
                 }
+                // Who watches is worth less than what is watched.
                 if server.name == WebUiSettings::NAME && (server.ready.is_some() || self.page_is_optional) {
                     let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
                     let _ = writeln!(io::stderr(), "the page ended by itself ({how}); the others go on without it");

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use scaler_proto::view::WorkerView;
 
 use super::text;
+use crate::watch::cluster_name;
 
 /// A column; names and keys are the original's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,8 +162,7 @@ impl Column {
 }
 
 fn group(worker: &WorkerView) -> String {
-    let id = worker.cluster.strip_prefix("cluster-").unwrap_or(&worker.cluster);
-    if worker.host.is_empty() { id.to_owned() } else { format!("{}/{id}", worker.host) }
+    cluster_name(&worker.host, &worker.cluster, usize::MAX)
 }
 
 fn sent(worker: &WorkerView) -> u64 {

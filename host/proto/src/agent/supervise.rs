@@ -6,11 +6,11 @@ use super::{
 };
 use crate::{
     ids::Time,
-    message::{Heartbeat, Outcome, ReturnReason, Returned, Run, Running, StopReason, TaskStats, WorkerLoad},
+    message::{
+        Heartbeat, Outcome, RUNNING_REPORT_MS, ReturnReason, Returned, Run, Running, StopReason, TaskStats, WorkerLoad,
+    },
 };
 
-/// `Running` is said of tasks that are older.
-const RUNNING_REPORT_MS: u64 = 25;
 /// How often a busy processor's page is looked at, and how often when others could take its waiting tasks.
 const LOOK_MS: u64 = 20;
 const LOOK_CLOSELY_MS: u64 = 2;

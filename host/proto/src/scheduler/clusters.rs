@@ -9,8 +9,8 @@ use crate::{
     capability::Capabilities,
     ids::{AgentId, FunctionId, ObjectId, PeerId, Time},
     message::{
-        Attempt, Done, FailureKind, Heartbeat, Hello, Identity, ModuleInfo, Outcome, ReturnReason, Returned, Running,
-        Stop, StopReason, WorkerInfo, WorkerLoad,
+        Attempt, Done, FailureKind, Heartbeat, Hello, Identity, ModuleInfo, Outcome, RUNNING_REPORT_MS, ReturnReason,
+        Returned, Running, Stop, StopReason, TaskStats, WorkerInfo, WorkerLoad,
     },
     payload::Payload,
     policy,
@@ -34,8 +34,6 @@ const SILENCE_MS: u64 = 2_000;
 const LOSSES_MAX: u32 = 5;
 /// So many clusters may say that they cannot run a task before it fails.
 const MISFITS_MAX: u32 = 3;
-/// What a task counts for in the mean once it is reported running (which is after 25 ms).
-const RUNNING_NS: u64 = 25_000_000;
 
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -414,7 +412,7 @@ impl Scheduler {
             _ => None,
         };
         let key = self.live(name).filter(|key| self.tasks.get(*key).is_some_and(|task| attempt <= task.attempt));
-        if let Some(key) = key.filter(|_| stats.worker != crate::message::TaskStats::NO_WORKER) {
+        if let (Some(key), true) = (key, stats.worker != TaskStats::NO_WORKER) {
             self.proves(id, key);
         }
         let Some(key) = key else {
@@ -519,8 +517,9 @@ impl Scheduler {
 
     /// A task runs at a cluster, or has run there: its module does.
     fn proves(&mut self, id: AgentId, key: TaskKey) {
-        let Some(class) = self.tasks.get(key).map(|task| task.class) else { return };
-        if let (Some(cluster), Some(of_class)) = (self.clusters.get_mut(&id), self.classes.get(class)) {
+        let Some(cluster) = self.clusters.get_mut(&id).filter(|cluster| !cluster.trials.is_empty()) else { return };
+        let class = self.tasks.get(key).map(|task| task.class);
+        if let Some((class, of_class)) = class.and_then(|class| Some((class, self.classes.get(class)?))) {
             self.wake |= cluster.trials.proves(class, &of_class.needs);
         }
     }
@@ -532,7 +531,8 @@ impl Scheduler {
             if self.tasks.step(key, Event::Start).is_ok()
                 && let Some(cluster) = self.clusters.get_mut(&id)
             {
-                cluster.sample(RUNNING_NS);
+                // It counts for as long as it has run at least.
+                cluster.sample(RUNNING_REPORT_MS * 1_000_000);
                 if let (Some(worker), Some(task)) =
                     (cluster.workers.get_mut(usize::from(index)), self.tasks.get_mut(key))
                 {

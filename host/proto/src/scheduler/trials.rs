@@ -35,10 +35,14 @@ impl Trials {
         self.classes.remove(&class);
     }
 
-    /// A task of this class runs or has run. True if that was not known.
+    /// A task of this class runs or has run. True if that makes room.
     pub(super) fn proves(&mut self, class: ClassKey, needs: &Needs) -> bool {
-        self.classes.remove(&class);
-        needs.fetched.as_ref().is_some_and(|module| !self.proven.contains(module) && self.proven.insert(module.clone()))
+        self.classes.remove(&class) && needs.fetched.clone().is_some_and(|module| self.proven.insert(module))
+    }
+
+    /// Whether there is nothing to prove.
+    pub(super) fn is_empty(&self) -> bool {
+        self.classes.is_empty()
     }
 
     /// Tasks at the cluster that are on trial.

@@ -25,7 +25,7 @@ const UNFINISHED_MAX: usize = 256;
 const SCANNED_MAX: usize = 16_384;
 /// Longest reason that is shown.
 pub(super) const ERROR_BYTES: usize = 400;
-/// Longest name that is shown; those of peers may have any length.
+/// Longest name; those of peers are cut where they come in.
 pub(super) const NAME_BYTES: usize = 200;
 
 /// What the scheduler's process and machine use, as its shell measures it, for views.
@@ -50,7 +50,8 @@ pub(super) fn legible(name: &str, bytes: usize) -> String {
     let is_order =
         |sign: char| matches!(sign, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let shown = |sign: char| if sign.is_control() || is_order(sign) { char::REPLACEMENT_CHARACTER } else { sign };
-    clip(name, bytes).chars().map(shown).collect()
+    let shown: String = clip(name, bytes).chars().map(shown).collect();
+    clip(&shown, bytes).to_owned()
 }
 
 impl Scheduler {
@@ -92,12 +93,12 @@ impl Scheduler {
     }
 
     fn unfinished(&self, now: Time, task: &Task) -> UnfinishedView {
-        let host = task.cluster.and_then(|id| self.clusters.get(&id)).map(|cluster| clip(&cluster.name, NAME_BYTES));
+        let host = task.cluster.and_then(|id| self.clusters.get(&id)).map(|cluster| cluster.name.clone());
         UnfinishedView {
             id: task.id.to_string(),
             call: self.monitor.call(task.slot).to_owned(),
             state: task.state.name().to_owned(),
-            host: host.unwrap_or_default().to_owned(),
+            host: host.unwrap_or_default(),
             cluster: task.cluster.map(|id| id.to_string()).unwrap_or_default(),
             attempt: task.attempt,
             age_ms: now.since(task.accepted) / 1_000_000,
@@ -131,7 +132,7 @@ impl Scheduler {
     pub(super) fn client_view(&self, now: Time, id: ClientId, client: &Client) -> ClientView {
         ClientView {
             id: id.to_string(),
-            name: clip(&client.name, NAME_BYTES).to_owned(),
+            name: client.name.clone(),
             unfinished: client.unfinished,
             undelivered: client.undelivered(),
             last_seen_ms: now.since(self.heard(client.peer, client.last_heard)) / 1_000_000,
@@ -181,7 +182,7 @@ impl Scheduler {
         cluster.workers.iter().zip(queued).map(move |(worker, queued)| WorkerView {
             name: worker.name.as_ref().to_owned(),
             cluster: id.to_string(),
-            host: clip(&cluster.name, NAME_BYTES).to_owned(),
+            host: cluster.name.clone(),
             state: match () {
                 () if lost => "lost",
                 () if worker.load.retired => "retired",
