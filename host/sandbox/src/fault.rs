@@ -55,7 +55,7 @@ impl std::error::Error for Fault {}
 pub struct Report {
     /// The result as positional MessagePack (nil when the function has none), or why there is none.
     pub outcome: Result<Vec<u8>, Fault>,
-    /// Microseconds that making the store and the instance took.
+    /// Microseconds that the task waited for its store and instance; next to none when they were made ahead.
     pub start_us: u32,
     /// Microseconds from the beginning to the end of the call, the start included.
     pub run_us: u64,

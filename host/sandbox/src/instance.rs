@@ -97,7 +97,8 @@ impl Live {
         }
     }
 
-    fn finish(&mut self) -> LastWords {
+    /// Passes on what the guest said and nobody has seen yet.
+    pub(crate) fn finish(&mut self) -> LastWords {
         let last = match self {
             Self::Lean(_) => LastWords::default(),
             Self::Wasi(alive) => alive.store.data_mut().finish(),

@@ -1,8 +1,8 @@
 //! The only crate that names wasmtime: one call of a component's function in a fresh instance, under grants and limits.
 //!
 //! A processor makes one [`Engine`], loads [`Program`]s from compiled artifacts, resolves an [`Entry`] for each
-//! function
-//! once and then calls [`run`] for every task. The compile child calls [`compile`] and [`prepare`], and nothing else.
+//! function once and then has a [`Standby`] run every task ([`run`] runs a single one). The compile child calls
+//! [`compile`] and [`prepare`], and nothing else.
 
 mod adapter;
 mod engine;
@@ -17,6 +17,7 @@ mod program;
 mod resident;
 mod run;
 mod snapshot;
+mod standby;
 mod state;
 mod value;
 mod wasi;
@@ -31,3 +32,4 @@ pub use program::{Entry, ModuleError, Program, compile};
 pub use resident::Resident;
 pub use run::{Task, run};
 pub use snapshot::{Snapshot, prepare, snapshot};
+pub use standby::Standby;

@@ -7,7 +7,7 @@ use scaler_proto::message::FailureKind;
 
 use crate::fault::error_message;
 use crate::instance::{Answer, Live};
-use crate::{Entry, Fault, Interrupt, Limits, LogSink, OpenGrants, Report};
+use crate::{Entry, Fault, Interrupt, Limits, LogSink, OpenGrants, Report, Standby};
 
 /// Everything one call needs.
 pub struct Task<'a> {
@@ -31,15 +31,7 @@ pub struct Task<'a> {
 /// Runs a task in a fresh instance, which is gone when this returns.
 #[must_use]
 pub fn run(task: &Task<'_>) -> Report {
-    let begin = Instant::now();
-    let _busy = task.entry.program().engine().busy();
-    if let Err(fault) = before(task) {
-        return refused(fault);
-    }
-    match Live::start(task.entry.program(), task, begin) {
-        Ok(mut live) => report(task, &mut live, begin),
-        Err(fault) => Report { outcome: Err(fault), ..failed_start(begin) },
-    }
+    Standby::default().run(task)
 }
 
 /// A cancel that came before the start is obeyed before anything is made.
@@ -54,7 +46,8 @@ pub(crate) fn refused(fault: Fault) -> Report {
     Report { outcome: Err(fault), start_us: 0, run_us: 0, peak_memory_bytes: 0 }
 }
 
-fn failed_start(begin: Instant) -> Report {
+/// The costs of a start that failed.
+pub(crate) fn failed_start(begin: Instant) -> Report {
     let run_us = micros(begin);
     let start_us = u32::try_from(run_us).unwrap_or(u32::MAX);
     Report { outcome: Ok(Vec::new()), start_us, run_us, peak_memory_bytes: 0 }

@@ -58,7 +58,7 @@ pub fn demo(arguments: &DemoArgs) -> Result<ExitCode> {
         "\n   tasks          {:>10}   every result arrived once, though a processor and a cluster were killed\n\
          \x20  wall time      {:>8.2} s\n\
          \x20  throughput     {:>10} tasks/s, each simulating {} paths\n\
-         \x20  sandbox start  {:>7} us   median, a fresh instance from the preloaded snapshot for every task\n\
+         \x20  sandbox start  {:>7} us   median; every task gets a fresh instance of the preloaded snapshot\n\
          \x20  processors     {:>10}   started again after the kill\n\
          \x20  whole demo     {:>8.1} s",
         plots::thousands(outcome.tasks as f64),

@@ -25,6 +25,10 @@ use std::{
 use answers::Answers;
 use page::Page;
 use records::{Kind, RecordError};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+};
 use worker::Worker;
 
 /// Where the socket to the agent is.
@@ -80,6 +84,7 @@ fn serve(socket: UnixStream, page: Page, answers: Arc<Answers>) -> Result<(), Pr
     let mut buffer: Vec<u8> = Vec::with_capacity(2 * READ_BYTES);
     let mut chunk = vec![0; READ_BYTES];
     loop {
+        wait_for_records(&socket)?;
         let length = match (&socket).read(&mut chunk) {
             Ok(0) => return Ok(()),
             Ok(length) => length,
@@ -105,6 +110,17 @@ fn serve(socket: UnixStream, page: Page, answers: Arc<Answers>) -> Result<(), Pr
         buffer.drain(..used);
         page.set_running(0, 0);
         answers.end_batch()?;
+        if let Some(worker) = &mut worker {
+            worker.rest();
+        }
+    }
+}
+
+/// A thread that waits in a read is woken as well whenever the agent takes an answer, a poll for input is not.
+fn wait_for_records(socket: &UnixStream) -> io::Result<()> {
+    match poll(&mut [PollFd::new(socket, PollFlags::IN)], None) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -8,8 +8,8 @@ use scaler_proto::{
     payload::Payload,
 };
 use scaler_sandbox::{
-    Engine, EngineSettings, Entry, Fault, Interrupt, Limits, LogSink, OpenGrants, Program, Report, Resident, Task, run,
-    snapshot,
+    Engine, EngineSettings, Entry, Fault, Interrupt, Limits, LogSink, OpenGrants, Program, Report, Resident, Standby,
+    Task, snapshot,
 };
 
 use super::{
@@ -58,6 +58,9 @@ pub(super) struct Worker {
     exports: Vec<Option<Export>>,
     limits: Limits,
     cpu: CpuClock,
+    standby: Standby,
+    /// What the standby has run since the last rest.
+    recent: Option<Entry>,
 }
 
 impl Worker {
@@ -88,12 +91,21 @@ impl Worker {
             exports: Vec::new(),
             limits,
             cpu: CpuClock::default(),
+            standby: Standby::default(),
+            recent: None,
         })
     }
 
     /// Records follow, after a wait.
     pub(super) fn begin_batch(&mut self) {
         self.cpu.begin();
+    }
+
+    /// Nothing is at hand: time to get ready for the next task, which is taken to be like the last one.
+    pub(super) fn rest(&mut self) {
+        if let Some(entry) = self.recent.take() {
+            self.standby.refresh(&entry, &self.grants, &self.limits);
+        }
     }
 
     /// Does what a record says.
@@ -252,7 +264,10 @@ impl Worker {
         let resident = self.programs.get_mut(&export.program).and_then(|loaded| loaded.resident.as_mut());
         let mut report = match resident {
             Some(resident) => resident.run(&task),
-            None => run(&task),
+            None => {
+                self.recent = Some(entry.clone());
+                self.standby.run(&task)
+            }
         };
         let outcome = match std::mem::replace(&mut report.outcome, Ok(Vec::new())) {
             Ok(bytes) => Outcome::Ok(self.payload(record, bytes)?),

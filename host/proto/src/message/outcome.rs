@@ -136,7 +136,7 @@ pub struct TaskStats {
     /// Microseconds from the start of the instance to the end of the call.
     #[serde(default, skip_serializing_if = "is_default")]
     pub run_us: u64,
-    /// Of these, making the store and the instance.
+    /// Of these, waiting for the store and the instance; next to none when the processor had made them ahead.
     #[serde(default, skip_serializing_if = "is_default")]
     pub start_us: u32,
     /// Most guest memory in use at once.

@@ -1,0 +1,106 @@
+//! One instance ahead: what a task would wait for is done before it comes, and what is left of it undone afterwards.
+//!
+//! Making an instance and giving its memory back cost more than a short call. A processor with nothing to do does both
+//! then, so that a lone call waits for neither (about a fifteenth of its round trip on one machine). The instance is as
+//! fresh as one that is made for the task: nothing has run in it but its start, and only where that cannot be told from
+//! outside.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+use std::time::{Duration, Instant};
+
+use crate::instance::Live;
+use crate::run::{before, failed_start, refused, report};
+use crate::{Entry, Interrupt, Limits, LogSink, LogSource, OpenGrants, Program, Report, Task};
+
+/// Longest start that is made ahead: the next task may be for another program.
+const START_MAX: Duration = Duration::from_millis(20);
+
+/// Runs tasks like [`run`](crate::run()), each in a fresh instance, and keeps one ready for the next.
+#[derive(Default)]
+pub struct Standby {
+    ready: Option<(Program, Live)>,
+    spent: Option<Live>,
+    /// Its start is to be seen from outside, fails or takes long: that belongs to the task.
+    unsuited: Option<Program>,
+}
+
+impl Standby {
+    /// Runs a task in a fresh instance: the one that is ready if it is of the task's program, else a new one. What is
+    /// left of the instance is undone at the next call of either method.
+    #[must_use]
+    pub fn run(&mut self, task: &Task<'_>) -> Report {
+        self.spent = None;
+        let begin = Instant::now();
+        let program = task.entry.program();
+        let _busy = program.engine().busy();
+        if let Err(fault) = before(task) {
+            return refused(fault);
+        }
+        let live = match self.ready.take_if(|(of, _)| of.is_same(program)) {
+            Some((_, mut live)) => {
+                live.rearm(task, begin);
+                Ok(live)
+            }
+            None => Live::start(program, task, begin),
+        };
+        match live {
+            Ok(mut live) => {
+                let report = report(task, &mut live, begin);
+                self.spent = Some(live);
+                report
+            }
+            Err(fault) => Report { outcome: Err(fault), ..failed_start(begin) },
+        }
+    }
+
+    /// Undoes what the last task left and makes an instance of the entry's program; to be called when there is nothing
+    /// else to do. Grants and limits are those that its tasks will have.
+    ///
+    /// Nothing is made of a program whose start writes to the log, looks at the clock, random numbers or files, fails,
+    /// or takes more than 20 ms: that is left to the task, in whose name it happens then.
+    pub fn refresh(&mut self, entry: &Entry, grants: &Arc<OpenGrants>, limits: &Limits) {
+        self.spent = None;
+        let program = entry.program();
+        let is_same = |other: &Program| other.is_same(program);
+        if self.ready.as_ref().is_some_and(|(of, _)| is_same(of)) || self.unsuited.as_ref().is_some_and(is_same) {
+            return;
+        }
+        self.ready = None;
+        let begin = Instant::now();
+        let _busy = program.engine().busy();
+        let heard = Arc::new(Heard::default());
+        let log = Arc::clone(&heard) as Arc<dyn LogSink>;
+        let limits = Limits { timeout: Some(START_MAX), ..limits.clone() };
+        let interrupt = Interrupt::never();
+        let task =
+            Task { entry, arguments: &[], objects: &[], grants, limits: &limits, interrupt: &interrupt, log: &log };
+        let Ok(mut live) = Live::start(program, &task, begin) else {
+            self.unsuited = Some(program.clone());
+            return;
+        };
+        live.finish();
+        let state = live.task();
+        let is_visible = heard.0.load(Ordering::Relaxed)
+            || state.saw_the_world
+            || state.panic.is_some()
+            || state.memory.denied.is_some();
+        if is_visible || begin.elapsed() > START_MAX {
+            self.unsuited = Some(program.clone());
+        } else {
+            self.ready = Some((program.clone(), live));
+        }
+    }
+}
+
+/// Whether anything was said.
+#[derive(Default)]
+struct Heard(AtomicBool);
+
+impl LogSink for Heard {
+    fn line(&self, _: LogSource, _: &str) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
