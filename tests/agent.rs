@@ -299,15 +299,15 @@ fn tasks_run_each_in_its_own_instance() {
 #[test]
 fn an_idle_processor_has_an_instance_ready_for_the_next_task() {
     let mut cluster = Cluster::start(1, &[]);
-    let start_us = |cluster: &mut Cluster| {
+    let run_us = |cluster: &mut Cluster| {
         let number = cluster.run("begun", &[0x90]);
         cluster.outcome(number);
         let done = cluster.dones.iter().find(|done| done.task.number == number).unwrap();
-        done.stats.start_us
+        done.stats.run_us
     };
-    let first_us = start_us(&mut cluster);
+    let first_us = run_us(&mut cluster);
     // The processor may not have had the time yet, or a pause of a busy machine may be in either figure.
-    let is_seen = (0..50).any(|_| start_us(&mut cluster) < first_us / 4);
+    let is_seen = (0..50).any(|_| run_us(&mut cluster) < first_us / 4);
     assert!(is_seen, "every task waits for its instance, the first one for {first_us} us");
 }
 

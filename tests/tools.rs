@@ -93,6 +93,7 @@ fn demo_loses_nothing_and_leaves_its_pictures() {
     let told = text(&out.stdout);
     assert!(out.status.success(), "{told}\n{}", text(&out.stderr));
     assert!(told.contains("every result arrived once"), "{told}");
+    assert_eq!(told.matches("kill -9").count(), 2, "the kills are told off a terminal as well: {told}");
     for name in ["paths.png", "surface.png", "convergence.png"] {
         assert_eq!(png_size(&output.join(name)), (1600, 1000), "{name}");
     }

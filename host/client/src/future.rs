@@ -43,7 +43,7 @@ struct Handle {
 pub struct Profile {
     /// From its acceptance by the scheduler to its last dispatch.
     pub queued: Duration,
-    /// Waiting for its instance, a part of `run`: next to none when the worker had made one ahead.
+    /// Making its instance: a part of `run`, unless the worker had nothing to do and made it ahead.
     pub start: Duration,
     /// From the start of its instance to the end of the call.
     pub run: Duration,

@@ -174,7 +174,7 @@ pub struct FunctionView {
     pub run_us: u64,
     /// 99 of 100 of them ran no longer than this (to the next power of two by the eighth).
     pub run_us_p99: u64,
-    /// Sum of the time that they waited for their instances.
+    /// Sum of the time to make their instances.
     pub start_us: u64,
     /// Most guest memory that one of them had.
     pub peak_memory_bytes: u64,
@@ -212,9 +212,9 @@ pub struct TaskView {
     pub ended_ms: u64,
     /// From acceptance to its last dispatch.
     pub queued_us: u64,
-    /// Its run, with the wait for its instance.
+    /// Its run, with the making of the instance unless that was made ahead.
     pub run_us: u64,
-    /// The wait for its instance, next to none when the processor had made one ahead.
+    /// The making of the instance.
     pub start_us: u32,
     /// CPU time of the run; one below 0.2 ms counts in full.
     pub cpu_us: u64,

@@ -55,9 +55,9 @@ impl std::error::Error for Fault {}
 pub struct Report {
     /// The result as positional MessagePack (nil when the function has none), or why there is none.
     pub outcome: Result<Vec<u8>, Fault>,
-    /// Microseconds that the task waited for its store and instance; next to none when they were made ahead.
+    /// Microseconds that making the store and the instance took.
     pub start_us: u32,
-    /// Microseconds from the beginning to the end of the call, the start included.
+    /// Microseconds from the beginning to the end of the call, the start included unless it was made ahead.
     pub run_us: u64,
     /// Most guest memory in use at once: all memories and tables of the task.
     pub peak_memory_bytes: u64,

@@ -48,14 +48,12 @@ pub(crate) fn refused(fault: Fault) -> Report {
 
 /// The costs of a start that failed.
 pub(crate) fn failed_start(begin: Instant) -> Report {
-    let run_us = micros(begin);
-    let start_us = u32::try_from(run_us).unwrap_or(u32::MAX);
-    Report { outcome: Ok(Vec::new()), start_us, run_us, peak_memory_bytes: 0 }
+    Report { outcome: Ok(Vec::new()), start_us: start_micros(begin), run_us: micros(begin), peak_memory_bytes: 0 }
 }
 
 /// Calls the function in a live instance, and measures.
 pub(crate) fn report(task: &Task<'_>, live: &mut Live, begin: Instant) -> Report {
-    let start_us = u32::try_from(micros(begin)).unwrap_or(u32::MAX);
+    let start_us = start_micros(begin);
     let outcome = match live.call(task, begin) {
         Ok(Answer { bytes, is_error: false }) => Ok(bytes),
         Ok(Answer { bytes, is_error: true }) => {
@@ -64,6 +62,11 @@ pub(crate) fn report(task: &Task<'_>, live: &mut Live, begin: Instant) -> Report
         Err(fault) => Err(fault),
     };
     Report { outcome, start_us, run_us: micros(begin), peak_memory_bytes: live.task().memory.peak }
+}
+
+/// How long a start took that ends now.
+pub(crate) fn start_micros(begin: Instant) -> u32 {
+    u32::try_from(micros(begin)).unwrap_or(u32::MAX)
 }
 
 fn micros(begin: Instant) -> u64 {

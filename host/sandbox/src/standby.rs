@@ -12,7 +12,7 @@ use std::sync::{
 use std::time::{Duration, Instant};
 
 use crate::instance::Live;
-use crate::run::{before, failed_start, refused, report};
+use crate::run::{before, failed_start, refused, report, start_micros};
 use crate::{Entry, Interrupt, Limits, LogSink, LogSource, OpenGrants, Program, Report, Task};
 
 /// Longest start that is made ahead: the next task may be for another program.
@@ -21,10 +21,17 @@ const START_MAX: Duration = Duration::from_millis(20);
 /// Runs tasks like [`run`](crate::run()), each in a fresh instance, and keeps one ready for the next.
 #[derive(Default)]
 pub struct Standby {
-    ready: Option<(Program, Live)>,
+    ready: Option<Ready>,
     spent: Option<Live>,
     /// Its start is to be seen from outside, fails or takes long: that belongs to the task.
     unsuited: Option<Program>,
+}
+
+struct Ready {
+    program: Program,
+    live: Live,
+    /// What making it took.
+    start_us: u32,
 }
 
 impl Standby {
@@ -39,21 +46,22 @@ impl Standby {
         if let Err(fault) = before(task) {
             return refused(fault);
         }
-        let live = match self.ready.take_if(|(of, _)| of.is_same(program)) {
-            Some((_, mut live)) => {
+        let (live, report) = match self.ready.take_if(|ready| ready.program.is_same(program)) {
+            Some(Ready { mut live, start_us, .. }) => {
                 live.rearm(task, begin);
-                Ok(live)
-            }
-            None => Live::start(program, task, begin),
-        };
-        match live {
-            Ok(mut live) => {
                 let report = report(task, &mut live, begin);
-                self.spent = Some(live);
-                report
+                (live, Report { start_us, ..report })
             }
-            Err(fault) => Report { outcome: Err(fault), ..failed_start(begin) },
-        }
+            None => match Live::start(program, task, begin) {
+                Ok(mut live) => {
+                    let report = report(task, &mut live, begin);
+                    (live, report)
+                }
+                Err(fault) => return Report { outcome: Err(fault), ..failed_start(begin) },
+            },
+        };
+        self.spent = Some(live);
+        report
     }
 
     /// Undoes what the last task left and makes an instance of the entry's program; to be called when there is nothing
@@ -65,7 +73,9 @@ impl Standby {
         self.spent = None;
         let program = entry.program();
         let is_same = |other: &Program| other.is_same(program);
-        if self.ready.as_ref().is_some_and(|(of, _)| is_same(of)) || self.unsuited.as_ref().is_some_and(is_same) {
+        if self.ready.as_ref().is_some_and(|ready| is_same(&ready.program))
+            || self.unsuited.as_ref().is_some_and(is_same)
+        {
             return;
         }
         self.ready = None;
@@ -81,6 +91,7 @@ impl Standby {
             self.unsuited = Some(program.clone());
             return;
         };
+        let start_us = start_micros(begin);
         live.finish();
         let state = live.task();
         let is_visible = heard.0.load(Ordering::Relaxed)
@@ -90,7 +101,7 @@ impl Standby {
         if is_visible || begin.elapsed() > START_MAX {
             self.unsuited = Some(program.clone());
         } else {
-            self.ready = Some((program.clone(), live));
+            self.ready = Some(Ready { program: program.clone(), live, start_us });
         }
     }
 }

@@ -58,7 +58,7 @@ pub fn demo(arguments: &DemoArgs) -> Result<ExitCode> {
         "\n   tasks          {:>10}   every result arrived once, though a processor and a cluster were killed\n\
          \x20  wall time      {:>8.2} s\n\
          \x20  throughput     {:>10} tasks/s, each simulating {} paths\n\
-         \x20  sandbox start  {:>7} us   median; every task gets a fresh instance of the preloaded snapshot\n\
+         \x20  sandbox start  {:>7} us   median, a fresh instance from the preloaded snapshot for every task\n\
          \x20  processors     {:>10}   started again after the kill\n\
          \x20  whole demo     {:>8.1} s",
         plots::thousands(outcome.tasks as f64),
@@ -96,18 +96,16 @@ fn disturb(stack: &mut Stack, client: &Client, progress: pricing::Progress<'_>) 
         if let Some(worker) = view.workers.iter().find(|worker| survivors.contains(&worker.pid)) {
             let pid = Pid::from_raw(worker.pid.cast_signed()).context("a worker without a process")?;
             kill_process(pid, Signal::KILL).context("cannot kill a processor")?;
-            progress
-                .bar
-                .println(format!("   kill -9 {}: the processor of worker {}, amid its task", worker.pid, worker.name));
+            let killed = format!("   kill -9 {}: the processor of worker {}, amid its task", worker.pid, worker.name);
+            progress.bar.suspend(|| say(&killed))?;
         }
     }
     if progress.done == 2 * third {
         let pid = stack.clusters[1].pid();
         let pid = Pid::from_raw(pid.cast_signed()).context("a cluster without a process")?;
         kill_process(pid, Signal::KILL).context("cannot kill a cluster")?;
-        progress
-            .bar
-            .println(format!("   kill -9 {}: the whole second cluster, with all that it held", pid.as_raw_nonzero()));
+        let killed = format!("   kill -9 {}: the whole second cluster, with all that it held", pid.as_raw_nonzero());
+        progress.bar.suspend(|| say(&killed))?;
     }
     Ok(())
 }

@@ -133,10 +133,10 @@ impl FailureKind {
 /// What one attempt cost and where it ran.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskStats {
-    /// Microseconds from the start of the instance to the end of the call.
+    /// Microseconds from its start in a processor to the end of the call.
     #[serde(default, skip_serializing_if = "is_default")]
     pub run_us: u64,
-    /// Of these, waiting for the store and the instance; next to none when the processor had made them ahead.
+    /// Microseconds that making the store and the instance took: of these, unless the processor had made them ahead.
     #[serde(default, skip_serializing_if = "is_default")]
     pub start_us: u32,
     /// Most guest memory in use at once.

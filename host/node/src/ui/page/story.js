@@ -29,7 +29,7 @@ export function tellStory(model, task) {
     ...fact("Cluster", task.cluster || "none"),
     ...fact("Attempt", format.count(task.attempt)),
     ...fact("Asked for", task.capabilities || "no capabilities"),
-    ...fact("Waited for its instance", format.duration(task.start_us)),
+    ...fact("Instance made in", format.duration(task.start_us)),
     ...fact("CPU time", task.cpu_us ? format.duration(task.cpu_us) : "not measured"),
     ...fact("Peak memory", task.peak_memory_bytes ? format.bytes(task.peak_memory_bytes) : "not measured"),
   );

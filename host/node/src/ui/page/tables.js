@@ -68,7 +68,7 @@ export function makeTables(model, { go, tell, saveTrace }) {
       { key: "canceled", label: "Canceled", number: true, value: (row) => row.canceled, text: (row) => format.count(row.canceled) },
       { key: "mean", label: "Mean", number: true, csv: "mean_us", help: "Mean run time, with the making of the instance", value: (row) => mean(row, "run_us") || 0, text: (row) => format.duration(mean(row, "run_us")) },
       { key: "p99", label: "p99", number: true, csv: "p99_us", help: "99 of 100 ran no longer than this", value: (row) => row.run_us_p99, text: (row) => (ran(row) ? format.duration(row.run_us_p99) : "–") },
-      { key: "start", label: "Start cost", number: true, csv: "start_us", help: "Mean time that a task waits for its instance; next to none when the worker had made one ahead", value: (row) => mean(row, "start_us") || 0, text: (row) => format.duration(mean(row, "start_us")) },
+      { key: "start", label: "Start cost", number: true, csv: "start_us", help: "Mean time to make the instance that a task runs in", value: (row) => mean(row, "start_us") || 0, text: (row) => format.duration(mean(row, "start_us")) },
       { key: "peak", label: "Peak memory", number: true, csv: "peak_memory_bytes", help: "Most guest memory that one task had", value: (row) => row.peak_memory_bytes, text: (row) => (ran(row) ? format.bytes(row.peak_memory_bytes) : "–") },
     ],
   });
@@ -90,7 +90,7 @@ export function makeTables(model, { go, tell, saveTrace }) {
       { key: "id", label: "Task", value: (row) => row.id, text: shortTask, title: (row) => row.id, search: (row) => row.id },
       { key: "call", label: "Function", value: (row) => row.call, text: (row) => row.call, title: (row) => row.call },
       { key: "state", label: "State", state: true, value: (row) => row.state, text: (row) => row.state },
-      { key: "run", label: "Run", number: true, csv: "run_us", help: "With the wait for its instance", value: (row) => row.run_us, text: (row) => format.duration(row.run_us), title: (row) => `of it ${format.duration(row.start_us)} waiting for its instance; CPU ${format.duration(row.cpu_us)}` },
+      { key: "run", label: "Run", number: true, csv: "run_us", help: "With the making of its instance, unless that was made ahead", value: (row) => row.run_us, text: (row) => format.duration(row.run_us), title: (row) => `its instance was made in ${format.duration(row.start_us)}; CPU ${format.duration(row.cpu_us)}` },
       { key: "queue", label: "Queue", number: true, csv: "queued_us", help: "From acceptance to its last dispatch", value: (row) => row.queued_us, text: (row) => format.duration(row.queued_us) },
       { key: "peak", label: "Memory", number: true, csv: "peak_memory_bytes", help: "Most guest memory it had", value: (row) => row.peak_memory_bytes, text: (row) => (row.peak_memory_bytes ? format.bytes(row.peak_memory_bytes) : "–") },
       { key: "worker", label: "Worker", value: (row) => row.worker, text: (row) => dash(row.worker), title: (row) => (row.worker ? `${row.worker} of cluster ${row.cluster}` : "no worker had it") },
