@@ -99,16 +99,28 @@ fn one_instance_lives_on_with_isolation_processor() {
 #[test]
 fn a_failing_preload_ends_the_cluster_with_4_and_its_reason() {
     let stack = Stack::scheduler(&[], &[&guest("examples/preload/guest")]);
-    for (preload, reason) in [
-        ("preload.init:configure('')", "environment"),
-        ("preload.init:nothing_like_it()", "nothing_like_it"),
-        ("absent.init:setup", "absent"),
-        ("preload.init:configure(1, 2, 3)", "configure"),
+    let task: &[&str] = &[];
+    for (preload, flags, reason) in [
+        ("preload.init:configure('')", task, "environment"),
+        ("preload.init:configure('')", &["--isolation", "processor"], "environment"),
+        ("preload.init:nothing_like_it()", task, "has no function `nothing_like_it`"),
+        ("preloat.init:configure('p')", task, "did you mean `preload.init`?"),
+        ("absent.init:setup", task, "no module `absent.init`"),
+        ("preload.init:configure(1, 2, 3)", task, "3 arguments are given"),
+        ("preload.init:configure()", task, "missing argument `environment`"),
     ] {
-        let mut cluster = stack.spawn_cluster(1, &["--preload", preload]);
+        let told = || stack.scheduler.log().lines().filter(|line| line.contains(") left: ")).count();
+        let before = told();
+        let mut cluster = stack.spawn_cluster(1, &[&["--preload", preload], flags].concat());
         assert_eq!(cluster.wait_exit(LONG), 4, "{preload}:\n{}", cluster.log());
         assert!(cluster.log().contains(reason), "{preload}: `{reason}` in\n{}", cluster.log());
+        support::wait_for(&format!("{preload}: the scheduler is told"), LONG, || (told() > before).then_some(()));
+        let log = stack.scheduler.log();
+        let last = log.lines().rfind(|line| line.contains(") left: ")).expect("a line");
+        assert!(last.contains("the preload failed") && last.contains(reason), "{preload}: {last}");
     }
+    let log = stack.scheduler.log();
+    assert!(!log.contains("is lost") && !log.contains(char::REPLACEMENT_CHARACTER), "{log}");
     // A preload that does not parse is a mistake of the command line.
     let mut cluster = stack.spawn_cluster(1, &["--preload", "preload.init"]);
     assert_eq!(cluster.wait_exit(LONG), 2, "{}", cluster.log());

@@ -180,11 +180,14 @@ fn the_tour_shows_what_the_client_can() {
         "as they end: 3",
         "in order: Hello, Bo! Hello, Cy! Hello, Di!",
         "the last of a thousand",
+        "as it comes: Hello, Jo!",
+        "as it comes: Hello, Kay!",
         "[\"Welcome, Ed!\", \"Welcome, Flo!\"]",
         "as it should be: hello.greeting:birthdays returned an error: Gus is 101 already",
         "not sent: argument name: ",
         "canceled or done: true",
         "cleared: true",
+        "awaited: \"Hello, Lou!\"\nawaited: Hello, Max!\nawaited: Hello, Ned!",
     ];
     for part in expected {
         assert!(printed.contains(part), "`{part}` in\n{printed}");

@@ -115,7 +115,13 @@ const SCENARIOS: &[(u32, By)] = &[
             "scenario_25_an_object_that_cannot_be_read_fails_the_task_and_the_processor_lives",
         ]),
     ),
-    (26, Tests(&["scenario_26_what_tasks_write_reaches_the_client"])),
+    (
+        26,
+        Tests(&[
+            "scenario_26_what_tasks_write_reaches_the_client",
+            "scenario_26_streamed_output_is_this_process_s_own",
+        ]),
+    ),
     (32, Tests(&["scenario_32_and_33_callbacks_run_without_being_asked_and_at_once_when_it_is_over"])),
     (33, Tests(&["scenario_32_and_33_callbacks_run_without_being_asked_and_at_once_when_it_is_over"])),
     (34, Tests(&["scenario_34_as_completed_gives_finished_failed_and_canceled_ones"])),

@@ -15,8 +15,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Real servers on this machine, which end with this program. Elsewhere: `Client::connect("tcp://host:8516")`,
     // or `Client::new()` with the address in the environment variable SCALER_ADDRESS.
     let modules = std::env::args().nth(1).unwrap_or_else(|| "modules".to_owned());
-    let combo = SchedulerClusterCombo::builder(2).module_path(modules).per_worker_capabilities("linux").start()?;
-    let client = Client::builder().profiling(true).stream_output(true).connect_blocking(combo.address())?;
+    let combo = SchedulerClusterCombo::builder(2).module_path(modules).per_worker_capabilities("linux");
+    // Clients may shut this one down; an event loop of the original's is accepted.
+    let combo = combo.protected(false).event_loop("builtin").start()?;
+    // Half a minute without a word from the scheduler, and everything fails; it hears of us each second.
+    let client = Client::builder().timeout(Duration::from_secs(30)).heartbeat(Duration::from_secs(1));
+    let client = client.profiling(true).stream_output(true).connect_blocking(combo.address())?;
 
     // A call, written as everywhere in Scaler.
     let world: String = client.call("hello.greeting:greet('world')")?.result()?;
@@ -25,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A function, looked up once, with Rust values: they are checked here, before anything is sent.
     let greet = client.function("hello.greeting:greet")?;
     let morning = client.submit(&greet, Arguments::new().arg("Ada").kwarg("word", "Good morning"))?;
-    println!("{}", morning.result::<String>()?);
+    println!("{}", morning.result_timeout::<String>(Duration::from_secs(60))?);
     println!("it ran on {}", morning.profiling_info()?.worker);
 
     // Futures, alone and together.
@@ -47,6 +51,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("the last of a thousand");
         }
     }
+    // As they come instead of in order.
+    let mut greetings = client.map(&greet, ["Jo", "Kay"], MapOptions::new().unordered());
+    while let Some(greeting) = greetings.next_as::<String>() {
+        println!("as it comes: {}", greeting?);
+    }
     // All results, or the first failure at once: then the rest is canceled, and the client goes on.
     let both: Vec<String> = client.map_all(&greet, zip((["Ed", "Flo"], repeat(&word))), MapOptions::new())?;
     println!("{both:?}");
@@ -67,7 +76,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     client.clear()?;
     println!("cleared: {}", matches!(client.submit(&greet, ("Ida", &word)), Err(Error::MissingObject { .. })));
+
+    // The other face has the same names; any executor will do.
+    tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(awaited(combo.address()))?;
+
+    client.shutdown()?;
     client.disconnect();
     combo.shutdown()?;
+    Ok(())
+}
+
+async fn awaited(address: &str) -> Result<(), Error> {
+    let client = scaler_client::Client::connect(address).await?;
+    let greet = client.function("hello.greeting:greet").await?;
+    let future = client.submit(&greet, ("Lou",))?;
+    println!("awaited: {}", future.await?);
+    let mut greetings = client.map(&greet, ["Max", "Ned"], MapOptions::new());
+    while let Some(greeting) = greetings.next::<String>().await {
+        println!("awaited: {}", greeting?);
+    }
+    client.disconnect().await;
     Ok(())
 }

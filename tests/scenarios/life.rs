@@ -176,6 +176,46 @@ fn scenario_26_what_tasks_write_reaches_the_client() {
     });
 }
 
+/// The marker by which this test binary knows that it is to show what its tasks write, and where.
+const SHOWS: &str = "SCALER_TEST_SHOWS";
+
+#[test]
+fn scenario_26_streamed_output_is_this_process_s_own() {
+    if let Ok(address) = std::env::var(SHOWS) {
+        let client = Client::builder().stream_output(true).connect_blocking(&address).expect("connects");
+        client.call("wasi.system:print('hello')").expect("parses").value().expect("result");
+        // The lines come apart from the result: it stays until whoever reads them has seen them.
+        std::io::stdin().read_line(&mut String::new()).expect("stdin");
+        return;
+    }
+    let mut child = Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "life::scenario_26_streamed_output_is_this_process_s_own", "--nocapture"])
+        .env(SHOWS, shared().combo.address())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let (stdout, stderr) = (seen(child.stdout.take().expect("stdout")), seen(child.stderr.take().expect("stderr")));
+    let has = |lines: &Mutex<Vec<String>>, line: &str| lines.lock().expect("no panic").iter().any(|seen| seen == line);
+    wait_for("a line on each", LONG, || (has(&stdout, "out hello") && has(&stderr, "err hello")).then_some(()));
+    assert!(!has(&stdout, "err hello") && !has(&stderr, "out hello"), "{stdout:?} {stderr:?}");
+    drop(child.stdin.take());
+    assert!(child.wait().expect("ends").success(), "{stdout:?} {stderr:?}");
+}
+
+/// The lines of a stream, as they come.
+fn seen(stream: impl std::io::Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+    let all = Arc::clone(&lines);
+    std::thread::spawn(move || {
+        for line in std::io::BufRead::lines(std::io::BufReader::new(stream)).map_while(Result::ok) {
+            all.lock().expect("no panic").push(line);
+        }
+    });
+    lines
+}
+
 #[test]
 fn scenario_40_the_failure_of_a_dead_worker_needs_no_storage() {
     let here = Here::start(1, |builder| builder.scheduler_args(["--max-attempts", "1"]));
@@ -250,6 +290,48 @@ fn a_combo_stops_what_it_started_and_says_why_it_cannot_start() {
     let storage = combo.pid("object_storage_server").expect("pid");
     drop(combo);
     assert!(!alive(storage));
+}
+
+#[test]
+fn every_setting_of_the_original_s_combo_reaches_its_server() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("servers.log");
+    let here = Here::start(1, |builder| {
+        let builder = builder.worker_io_threads(2).scheduler_io_threads(3).garbage_collect_interval_seconds(7);
+        let builder = builder.trim_memory_threshold_bytes(8).hard_processor_suspend(true);
+        builder.logging_paths([std::path::Path::new("/dev/stdout"), &path])
+    });
+    let line = |server: &str| {
+        let pid = here.combo.pid(server).expect("pid");
+        text(&std::fs::read(format!("/proc/{pid}/cmdline")).expect("its command line")).replace('\0', " ")
+    };
+    let paths = format!("--logging-paths /dev/stdout {} ", path.display());
+    for (server, flags) in [
+        ("scheduler", &["--io-threads 3 ", &paths][..]),
+        (
+            "cluster",
+            &[
+                "--worker-io-threads 2 ",
+                "--garbage-collect-interval-seconds 7 ",
+                "--trim-memory-threshold-bytes 8 ",
+                "--hard-processor-suspend true ",
+                &paths,
+            ],
+        ),
+    ] {
+        let line = line(server);
+        assert!(flags.iter().all(|flag| line.contains(flag)), "{server}: {line}");
+    }
+    // Each says what an option means here that does nothing.
+    for (place, log) in [("stdout", here.combo.log()), ("file", std::fs::read_to_string(&path).expect("the file"))] {
+        for key in ["garbage_collect_interval_seconds", "trim_memory_threshold_bytes", "hard_processor_suspend"] {
+            assert!(log.contains(key), "{place}: {key} in\n{log}");
+        }
+    }
+    assert_eq!(here.connect().call("behaviour.work:add(1, 2)").expect("parses").result::<i64>().expect("works"), 3);
+    let refused = SchedulerClusterCombo::builder(1).program(SCALER).logging_config_file("log.conf").start();
+    let refused = refused.expect_err("it is Python's").to_string();
+    assert!(refused.contains("--logging-config-file") && refused.contains("log.conf"), "{refused}");
 }
 
 /// The marker by which this test binary knows that it is to be the parent that is killed.

@@ -267,9 +267,10 @@ fn scenario_25_what_cannot_be_written_or_read_is_said_and_the_processor_lives() 
     let no_names = std::collections::BTreeMap::from([(1, 2)]);
     let error = client.send_object(&no_names, "table").expect_err("keys that are no names");
     assert!(matches!(error, Error::Value { .. }) && error.to_string().contains("`table`"), "{error}");
-    assert!(matches!(client.submit(&echo, (&no_names,)), Err(Error::Value { .. })));
+    let error = client.submit(&echo, (&no_names,)).expect_err("keys are no names");
+    assert!(matches!(error, Error::Value { .. }) && error.never_became_a_task(), "{error}");
     let shape = client.submit(&echo, "text").expect("submits").result::<u64>().expect_err("a text is no number");
-    assert!(matches!(shape, Error::Value { .. }), "{shape}");
+    assert!(matches!(shape, Error::Shape { .. }) && !shape.never_became_a_task(), "{shape}");
     assert_eq!(client.submit(&echo, "text").expect("submits").result::<String>().expect("lives"), "text");
 }
 

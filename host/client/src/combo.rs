@@ -53,13 +53,22 @@ pub struct SchedulerClusterComboBuilder {
 #[derive(Clone, Debug, Default)]
 struct Line {
     /// By flag: the last call wins.
-    settings: BTreeMap<String, OsString>,
+    settings: BTreeMap<String, Vec<OsString>>,
     further: Vec<OsString>,
 }
 
 impl Line {
+    fn set(&mut self, name: &str, value: impl Into<OsString>) {
+        self.set_all(name, [value.into()]);
+    }
+
+    fn set_all(&mut self, name: &str, values: impl IntoIterator<Item = OsString>) {
+        self.settings.insert(format!("--{}", name.replace('_', "-")), values.into_iter().collect());
+    }
+
     fn words(&self) -> impl Iterator<Item = OsString> {
-        let settings = self.settings.iter().flat_map(|(flag, value)| [flag.into(), value.clone()]);
+        let settings = self.settings.iter();
+        let settings = settings.flat_map(|(flag, values)| std::iter::once(flag.into()).chain(values.iter().cloned()));
         settings.chain(self.further.iter().cloned())
     }
 }
@@ -87,8 +96,7 @@ macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident($type:ty) to $($server:ident),+;)*) => {$(
         $(#[$doc])*
         pub fn $name(mut self, value: $type) -> Self {
-            let flag = concat!("--", stringify!($name)).replace('_', "-");
-            $(self.$server.settings.insert(flag.clone(), value.to_string().into());)+
+            $(self.$server.set(stringify!($name), value.to_string());)+
             self
         }
     )*};
@@ -126,10 +134,35 @@ impl SchedulerClusterComboBuilder {
         task_timeout_seconds(u64) to cluster;
         /// The cluster ends after so long without a scheduler.
         death_timeout_seconds(u64) to cluster;
+        /// Threads of the cluster for its connections.
+        worker_io_threads(u32) to cluster;
+        /// Accepted for compatibility: guest memory is given back after every task.
+        garbage_collect_interval_seconds(u64) to cluster;
+        /// Accepted for compatibility, as [`Self::garbage_collect_interval_seconds`].
+        trim_memory_threshold_bytes(u64) to cluster;
+        /// Accepted for compatibility: no task is suspended for another one.
+        hard_processor_suspend(bool) to cluster;
         /// Accepted for compatibility: `builtin` or `uvloop`.
         event_loop(&str) to scheduler, cluster;
         /// `DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`.
         logging_level(&str) to scheduler, cluster;
+        /// The original's file for Python's logging: the servers refuse it, and say what there is instead.
+        logging_config_file(&str) to scheduler, cluster;
+    }
+
+    /// Threads of the scheduler for its connections.
+    pub fn scheduler_io_threads(mut self, count: u32) -> Self {
+        self.scheduler.set("io_threads", count.to_string());
+        self
+    }
+
+    /// Files that both servers' logs go to, all of them (default: `/dev/stdout`, which is what
+    /// [`SchedulerClusterCombo::log`] and the errors of [`Self::start`] show of it).
+    pub fn logging_paths<P: Into<OsString>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        let paths: Vec<OsString> = paths.into_iter().map(Into::into).collect();
+        self.scheduler.set_all("logging_paths", paths.clone());
+        self.cluster.set_all("logging_paths", paths);
+        self
     }
 
     /// Where the scheduler listens (default: a free port of the loopback interface).
@@ -146,7 +179,7 @@ impl SchedulerClusterComboBuilder {
 
     /// The folder with the modules (default: `modules` in the working directory).
     pub fn module_path(mut self, path: impl AsRef<OsStr>) -> Self {
-        self.cluster.settings.insert("--module-path".to_owned(), path.as_ref().to_owned());
+        self.cluster.set("module_path", path.as_ref());
         self
     }
 

@@ -88,9 +88,17 @@ pub enum Error {
         /// What they were made of, and so what else may have been meant.
         outermost: Outermost,
     },
-    /// A Rust value that has no form as arguments, or a result that does not have the Rust type's shape.
+    /// A Rust value that has no form as arguments, or as an object.
     #[error("{function}: {source}")]
     Value {
+        /// Which function.
+        function: String,
+        /// What does not fit.
+        source: ValueError,
+    },
+    /// A result that does not have the Rust type's shape. The task itself has ended well.
+    #[error("{function}: {source}")]
+    Shape {
         /// Which function.
         function: String,
         /// What does not fit.
@@ -211,7 +219,8 @@ pub struct TaskError {
     pub value: Option<Value>,
     /// A WebAssembly trace, when there is one.
     pub trace: Option<String>,
-    /// What the last attempt cost, which worker ran it, and how many attempts there were.
+    /// What the last attempt cost, which worker ran it (its name is empty when none did, or when its cluster was lost),
+    /// and how many attempts there were.
     pub stats: TaskStats,
 }
 
@@ -233,7 +242,8 @@ impl TaskError {
 }
 
 impl Error {
-    /// Whether the call never became a task: it cannot be read, its function is unknown, or its arguments do not fit.
+    /// Whether the call never became a task: it cannot be read, its function is unknown, or its arguments have no form
+    /// or do not fit.
     #[must_use]
     pub fn never_became_a_task(&self) -> bool {
         matches!(
@@ -246,6 +256,7 @@ impl Error {
                 | Self::Ambiguous { .. }
                 | Self::NoCluster { .. }
                 | Self::Bind { .. }
+                | Self::Value { .. }
                 | Self::Module { .. }
                 | Self::MissingObject { .. }
                 | Self::NoAddress

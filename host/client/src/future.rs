@@ -218,7 +218,7 @@ impl TaskFuture {
     pub(crate) fn ready_result<T: DeserializeOwned>(&self) -> Result<T, Error> {
         self.with_end(|end, about| {
             let function = || about.version.map(|version| version.name.to_string()).unwrap_or_default();
-            end.value(about)?.to_serde().map_err(|source| Error::Value { function: function(), source })
+            end.value(about)?.to_serde().map_err(|source| Error::Shape { function: function(), source })
         })
     }
 

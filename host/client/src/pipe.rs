@@ -532,7 +532,7 @@ impl PipeItem {
     /// When there is none, or it does not have the type's shape.
     pub fn result<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let function = || self.version.as_ref().map(|version| version.name.to_string()).unwrap_or_default();
-        self.value()?.to_serde().map_err(|source| Error::Value { function: function(), source })
+        self.value()?.to_serde().map_err(|source| Error::Shape { function: function(), source })
     }
 
     fn about(&self) -> About<'_> {

@@ -65,7 +65,7 @@ fn mistakes_are_told_apart() {
     assert!(task.message.contains("panicked"), "{task}");
     assert!(failed.to_string().starts_with("test.init:fail: "), "{failed}");
     let shape = client.call("test.init:double(1)").expect("parses").result::<String>().expect_err("not text");
-    assert!(matches!(shape, Error::Value { .. }), "{shape}");
+    assert!(matches!(shape, Error::Shape { .. }) && !shape.never_became_a_task(), "{shape}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::{
 #[non_exhaustive]
 pub enum BindError {
     /// More arguments by position than parameters.
-    #[error("{given} arguments are given, the function takes {taken}: {signature}")]
+    #[error("{given} {} given, the function takes {taken}: {signature}", if *given == 1 { "argument is" } else { "arguments are" })]
     TooMany {
         /// By position.
         given: usize,
@@ -174,7 +174,12 @@ impl Signature {
         given.resize(self.parameters.len(), None);
         for (name, value) in kwargs {
             let Some(index) = self.parameters.iter().position(|parameter| same(&parameter.name, name)) else {
-                let hint = nearest(name, self.parameters.iter().map(|parameter| parameter.name.as_str()));
+                // What is given already is not what was meant.
+                let is_free = |(index, parameter): &(usize, &Parameter)| {
+                    *index >= args.len() && !kwargs.iter().any(|(other, _)| same(&parameter.name, other))
+                };
+                let free = self.parameters.iter().enumerate().filter(is_free);
+                let hint = nearest(name, free.map(|(_, parameter)| parameter.name.as_str()));
                 return Err(BindError::Unknown {
                     name: misfit::shorten(name),
                     hint: hint.map_or_else(String::new, |hint| format!(", did you mean `{}`?", snake(hint))),

@@ -75,6 +75,17 @@ fn arguments_come_by_position_by_name_by_default_or_as_none() {
         format!("there is no parameter `dry_rum`, did you mean `dry_run`?; the function takes {shown}")
     );
     assert_eq!(error("'p', environment='q'"), "the argument `environment` is given twice");
+    let none = bind(&signature(&[]), "1").expect_err("it takes none").to_string();
+    assert_eq!(none, "1 argument is given, the function takes 0: ()");
+}
+
+#[test]
+fn what_is_given_already_is_not_suggested() {
+    let add = signature(&[("a", Type::S64), ("b", Type::S64)]);
+    let error = |text| bind(&add, text).expect_err(text).to_string();
+    assert_eq!(error("1, c=2"), "there is no parameter `c`, did you mean `b`?; the function takes (a: s64, b: s64)");
+    assert_eq!(error("c=2, a=1"), error("1, c=2"), "whatever comes first");
+    assert_eq!(error("1, 2, c=3"), "there is no parameter `c`; the function takes (a: s64, b: s64)");
 }
 
 #[test]

@@ -135,7 +135,8 @@ pub fn resolve<'a>(
     if reachable.is_empty() {
         let paths = || others.iter().map(|info| snake(&info.path));
         let known = sorted(paths());
-        let hint = Hint(nearest(&module, known.0.iter().map(String::as_str)).map(str::to_owned));
+        let names: Vec<String> = others.iter().flat_map(|info| callable_names(info)).collect();
+        let hint = Hint(nearest(&module, names.iter().map(String::as_str)).map(str::to_owned));
         return Err(ResolveError::NoModule { module, hint, known });
     }
     let known = sorted(reachable.iter().flat_map(|(info, _)| info.functions.iter().map(|export| target(info, export))));
@@ -241,6 +242,17 @@ fn interface_segments(interface: &str) -> Vec<&str> {
     name.split([':', '/']).collect()
 }
 
+/// What may stand before the `:` of a call of the module: its path, and with each of its interfaces.
+fn callable_names(info: &ModuleInfo) -> Vec<String> {
+    let path = snake(&info.path);
+    let mut names = vec![path.clone()];
+    for interface in info.functions.iter().filter_map(|export| export.interface.as_deref()) {
+        let own = interface_segments(interface);
+        names.extend((0..own.len()).map(|from| format!("{path}.{}", snake(&own[from..].join(".")))));
+    }
+    names
+}
+
 fn whole_name(info: &ModuleInfo, export: &FunctionInfo) -> String {
     let hash = info.identity.hash.to_string();
     let interface =
@@ -343,6 +355,26 @@ mod tests {
         let nothing = find(&[], "x", "y").expect_err("nothing");
         assert!(nothing.starts_with("there is no module `x`; there is no module at all: "), "{nothing}");
         assert!(nothing.contains("scaler build") && nothing.contains("module_path"), "{nothing}");
+    }
+
+    #[test]
+    fn a_mistyped_module_is_told_with_the_interface_that_was_asked_for() {
+        let all = [module("hello", &["demo:hello/greeting#greet"]), module("tools.text", &["f"])];
+        for (asked, meant) in [
+            ("helo.greeting", "hello.greeting"),
+            ("helo.greting", "hello.greeting"),
+            ("hello1", "hello"),
+            ("helo.demo.hello.greeting", "hello.demo.hello.greeting"),
+            ("tols.text", "tools.text"),
+        ] {
+            let error = find(&all, asked, "greet").expect_err(asked);
+            assert!(
+                error.contains(&format!("no module `{asked}`, did you mean `{meant}`?; there is `hello`")),
+                "{error}"
+            );
+        }
+        let stranger = find(&all, "numbers.greeting", "greet").expect_err("a stranger");
+        assert_eq!(stranger, "there is no module `numbers.greeting`; there is `hello`, `tools.text`");
     }
 
     #[test]

@@ -506,7 +506,7 @@ impl Shell {
                 Ok(News::Registered(identity, result)) => self.registered(&identity, result),
                 Ok(News::PreloadFailed(reason)) => {
                     let text = format!("the preload failed, so no task is taken: {reason}");
-                    self.core.leave(now(), &text);
+                    self.core.give_up(now(), &text);
                     self.failure = Some(exit::coded(exit::PRELOAD, text));
                 }
                 // The catalogue's thread ends only after a failed preload.

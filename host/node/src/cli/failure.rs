@@ -242,7 +242,7 @@ fn kind_of(error: &Error) -> &'static str {
         Error::UnknownFunction { .. } => "unknown_function",
         Error::Ambiguous { .. } => "ambiguous",
         Error::NoCluster { .. } => "no_cluster",
-        Error::Bind { .. } | Error::Value { .. } | Error::Decode { .. } => "type_mismatch",
+        Error::Bind { .. } | Error::Value { .. } | Error::Shape { .. } | Error::Decode { .. } => "type_mismatch",
         Error::Object { .. } | Error::MissingObject { .. } => "object_lost",
         Error::ShutdownRefused { .. } => "refused",
         Error::Module { .. } => "module",

@@ -17,7 +17,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use scaler_client::{
-    BoundArguments, Error, Function, MapOptions, PipeItem, PipeReceiver, PipeSender, Value, blocking::Client,
+    BoundArguments, Function, MapOptions, PipeItem, PipeReceiver, PipeSender, Value, blocking::Client,
 };
 
 use super::{
@@ -237,11 +237,7 @@ impl Input {
 }
 
 fn bind(function: &Function, arguments: impl scaler_client::IntoArguments) -> anyhow::Result<BoundArguments> {
-    function.bind(arguments).map_err(|error| match error {
-        // A value that has no form as an argument never became a task either.
-        Error::Value { .. } => exit::coded(exit::USAGE, error.to_string()),
-        error => error.into(),
-    })
+    Ok(function.bind(arguments)?)
 }
 
 /// The next line without its end.

@@ -56,6 +56,8 @@ struct Departure {
     reason: String,
     deadline: Time,
     is_announced: bool,
+    /// A scheduler that has not answered yet is waited for, as long as for acknowledgements: it shall know why.
+    waits_for_welcome: bool,
     /// Everything is finished and sent; only acknowledgements are missing.
     finished: Option<Time>,
 }
@@ -330,6 +332,15 @@ impl Agent {
 
     /// Takes no more work: gives back what has not started, finishes what runs, then ends.
     pub fn leave(&mut self, now: Time, reason: &str) {
+        self.leave_saying(now, reason, false);
+    }
+
+    /// As [`Agent::leave`], for a cluster that cannot work: a scheduler that is about to answer is told why first.
+    pub fn give_up(&mut self, now: Time, reason: &str) {
+        self.leave_saying(now, reason, true);
+    }
+
+    fn leave_saying(&mut self, now: Time, reason: &str, waits_for_welcome: bool) {
         if self.departure.is_some() {
             return;
         }
@@ -338,6 +349,7 @@ impl Agent {
             reason: reason.to_owned(),
             deadline: now.plus_ms(self.config.drain_ms),
             is_announced: false,
+            waits_for_welcome,
             finished: None,
         });
         let slots: Vec<u32> = self.tasks.iter().map(|(slot, _)| slot).collect();

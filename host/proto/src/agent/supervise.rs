@@ -284,6 +284,7 @@ impl Agent {
         out.append(&mut self.pending);
         if !self.workers.is_empty() && self.workers.iter().all(super::Worker::is_retired) && self.departure.is_none() {
             let reason = std::mem::take(&mut self.last_retirement);
+            self.uplink.say_goodbye(&reason, out);
             self.end(EndReason::NoWorkers(reason), out);
         }
     }
@@ -391,10 +392,8 @@ impl Agent {
     /// Goes on with leaving.
     pub(super) fn depart(&mut self, now: Time, out: &mut Vec<Effect>) {
         let Some(departure) = self.departure.clone() else { return };
-        if !departure.is_announced {
-            let is_announced = self.uplink.say_leaving(&departure.reason, out);
-            self.departure = Some(super::Departure { is_announced, ..departure.clone() });
-        }
+        let is_announced = departure.is_announced || self.uplink.say_leaving(&departure.reason, out);
+        self.departure = Some(super::Departure { is_announced, ..departure.clone() });
         if !self.tasks.is_empty() {
             if now >= departure.deadline {
                 self.kill_busy(out);
@@ -404,7 +403,9 @@ impl Agent {
         let finished =
             *self.departure.as_mut().map_or(&mut None, |departure| &mut departure.finished).get_or_insert(now);
         let is_over = now.since(finished) >= GOODBYE_MS * 1_000_000;
-        if self.uplink.is_settled() || !self.uplink.is_welcome() || is_over {
+        let waits = departure.waits_for_welcome && !is_announced;
+        let is_finished = self.uplink.is_settled() || !self.uplink.is_welcome();
+        if is_over || (is_finished && !waits) {
             self.uplink.say_goodbye(&departure.reason, out);
             self.end(EndReason::Left, out);
         }

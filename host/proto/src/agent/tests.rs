@@ -22,20 +22,10 @@ struct Bench {
 }
 
 impl Bench {
+    /// Its workers are ready, it has announced its modules, and a scheduler has answered.
     fn new(capabilities: &[&str]) -> Self {
-        let workers = capabilities
-            .iter()
-            .enumerate()
-            .map(|(index, tags)| WorkerInfo {
-                name: format!("worker-{index}"),
-                capabilities: tags.parse().unwrap(),
-                queue_size: 1_000,
-            })
-            .collect();
-        let mut agent = Agent::new(AgentConfig::new(AgentId(7), "host", workers), Time(0));
-        agent.start(Time(0));
-        let mut bench =
-            Self { agent, session: Session::default(), peer: PeerId(0), epoch: 3, now: Time(0), out: vec![] };
+        let mut bench = Self::fresh(capabilities);
+        bench.agent.start(Time(0));
         bench.tick();
         for worker in 0..capabilities.len() as u16 {
             bench.agent.processor_ready(Time(0), worker, 100 + u32::from(worker));
@@ -46,6 +36,21 @@ impl Bench {
         bench.agent.function_ready(bench.now, FUNCTION);
         bench.out.clear();
         bench
+    }
+
+    /// Nothing has happened yet.
+    fn fresh(capabilities: &[&str]) -> Self {
+        let workers = capabilities
+            .iter()
+            .enumerate()
+            .map(|(index, tags)| WorkerInfo {
+                name: format!("worker-{index}"),
+                capabilities: tags.parse().unwrap(),
+                queue_size: 1_000,
+            })
+            .collect();
+        let agent = Agent::new(AgentConfig::new(AgentId(7), "host", workers), Time(0));
+        Self { agent, session: Session::default(), peer: PeerId(0), epoch: 3, now: Time(0), out: vec![] }
     }
 
     /// A fresh connection, greeted and welcomed; returns the greeting.
@@ -370,7 +375,43 @@ fn the_last_retired_worker_ends_the_agent() {
     assert_eq!(returned(&bench.sent()), [(1, ReturnReason::CannotRun)]);
     bench.agent.processor_retired(bench.now, 0, "the preload failed");
     bench.tick();
-    assert!(bench.effects().iter().any(|effect| matches!(effect, Effect::End(EndReason::NoWorkers(_)))));
+    let effects = bench.effects();
+    assert_eq!(goodbyes(&effects), ["the preload failed"]);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::End(EndReason::NoWorkers(_)))));
+}
+
+/// The reasons of what was said last.
+fn goodbyes(effects: &[Effect]) -> Vec<String> {
+    let reason = |effect: &Effect| match effect {
+        Effect::Send(_, Packet { message: Message::Goodbye(all), .. }) => Some(all[0].reason.clone()),
+        _ => None,
+    };
+    effects.iter().filter_map(reason).collect()
+}
+
+#[test]
+fn one_that_gives_up_before_it_is_welcome_says_why_first() {
+    for answers in [true, false] {
+        let mut bench = Bench::fresh(&[""]);
+        bench.agent.give_up(bench.now, "the preload failed");
+        bench.tick();
+        assert!(!bench.effects().iter().any(|effect| matches!(effect, Effect::End(_))), "it may be answered yet");
+        bench.later(999);
+        if answers {
+            bench.connect();
+        }
+        bench.later(1);
+        bench.tick();
+        let effects = bench.effects();
+        assert_eq!(goodbyes(&effects).len(), usize::from(answers), "{effects:?}");
+        let has_ended = effects.iter().any(|effect| matches!(effect, Effect::End(EndReason::Left)));
+        assert!(has_ended, "{effects:?}");
+    }
+    // Whoever is only asked to stop waits for nobody.
+    let mut bench = Bench::fresh(&[""]);
+    bench.agent.leave(bench.now, "SIGTERM");
+    bench.tick();
+    assert!(bench.effects().iter().any(|effect| matches!(effect, Effect::End(EndReason::Left))));
 }
 
 #[test]

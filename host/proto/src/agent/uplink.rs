@@ -19,6 +19,8 @@ const BATCH_BYTES: u64 = 256 * 1024;
 /// An acknowledgement travels alone when nothing else left for this long, or when this much was received.
 const ACK_DELAY_MS: u64 = 10;
 const ACK_MESSAGES: u32 = 64;
+/// Why it leaves, as it is told: a scheduler shows no more.
+const REASON_BYTES: usize = 400;
 
 #[derive(Debug)]
 struct Connection {
@@ -207,14 +209,14 @@ impl Uplink {
     pub(super) fn say_leaving(&mut self, reason: &str, out: &mut Vec<Effect>) -> bool {
         let is_welcome = self.is_welcome();
         if is_welcome {
-            self.send(Message::Leaving(vec![Leaving { reason: reason.to_owned() }]), out);
+            self.send(Message::Leaving(vec![Leaving { reason: one_line(reason) }]), out);
         }
         is_welcome
     }
 
     pub(super) fn say_goodbye(&mut self, reason: &str, out: &mut Vec<Effect>) {
         if self.is_welcome() {
-            self.send(Message::Goodbye(vec![Goodbye { reason: reason.to_owned() }]), out);
+            self.send(Message::Goodbye(vec![Goodbye { reason: one_line(reason) }]), out);
         }
     }
 
@@ -350,4 +352,33 @@ fn batches<T>(entries: Vec<T>, bytes: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
     }
     all.push(batch);
     all
+}
+
+/// A reason of several lines, such as one with a trace, as one; cut at a word when it is too long.
+fn one_line(reason: &str) -> String {
+    const CUT: &str = "...";
+    let lines = reason.lines().map(str::trim).filter(|line| !line.is_empty());
+    let line: String = lines.collect::<Vec<_>>().join(" / ").replace(char::is_control, " ");
+    if line.len() <= REASON_BYTES {
+        return line;
+    }
+    let start = &line[..line.floor_char_boundary(REASON_BYTES - CUT.len())];
+    // A single long word is cut within.
+    let end = start.rfind(' ').filter(|end| *end > 0).unwrap_or(start.len());
+    format!("{}{CUT}", start[..end].trim_end_matches([' ', '/']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_one_line_and_end_at_a_word() {
+        assert_eq!(one_line("a\tpanic:\n\n  at main\r\n"), "a panic: / at main");
+        let long = one_line(&format!("{}\nwörter {}", "x".repeat(380), "ö".repeat(40)));
+        assert_eq!(long, format!("{} / wörter...", "x".repeat(380)));
+        let word = one_line(&"ö".repeat(400));
+        assert_eq!(word, format!("{}...", "ö".repeat(198)));
+        assert_eq!(one_line(&"x".repeat(400)).len(), 400);
+    }
 }

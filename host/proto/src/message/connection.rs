@@ -55,7 +55,7 @@ pub struct Hello {
     /// two seconds) an agent's tasks go elsewhere.
     #[serde(default)]
     pub heartbeat_ms: u64,
-    /// For clients: results shall name the worker (`TaskStats::worker_name`).
+    /// For clients: results that are no failures shall name the worker, too (`TaskStats::worker_name`).
     #[serde(default, skip_serializing_if = "is_default")]
     pub profiling: bool,
     /// For clients: what its tasks write shall come to it (`TaskLog`).

@@ -154,7 +154,7 @@ pub struct TaskStats {
     /// CPU time of the run, in microseconds. A run below 0.2 ms is not measured and counts in full.
     #[serde(default, skip_serializing_if = "is_default")]
     pub cpu_us: u64,
-    /// Filled in by the scheduler for clients that asked for profiling: the worker's name.
+    /// Filled in by the scheduler for failures, and for clients that asked for profiling: the worker's name.
     #[serde(default, skip_serializing_if = "is_default")]
     pub worker_name: String,
 }

@@ -401,7 +401,9 @@ impl Scheduler {
         if let Some(cluster) = self.clusters.get_mut(&id) {
             cluster.ended += 1;
             cluster.sample(stats.run_us.saturating_mul(1_000));
-            if self.clients.get(&name.client).is_some_and(|client| client.profiling)
+            // Whoever has a failure before them wants to know where to look, and failures are few.
+            let is_failure = matches!(outcome, Outcome::Failed(_));
+            if (is_failure || self.clients.get(&name.client).is_some_and(|client| client.profiling))
                 && let Some(worker) = cluster.workers.get(usize::from(stats.worker))
             {
                 stats.worker_name.clone_from(&worker.info.name);

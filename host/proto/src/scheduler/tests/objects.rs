@@ -71,17 +71,20 @@ fn an_object_goes_when_it_is_released_or_its_client_is_gone() {
 }
 
 #[test]
-fn results_name_the_worker_for_clients_that_asked_for_it() {
+fn failures_name_the_worker_and_results_do_for_clients_that_asked_for_it() {
     let mut env = Env::new(|_| {});
     let cluster = env.cluster(1, &["", ""]);
     for (id, profiling) in [(8, false), (9, true)] {
         let client = env.greet(Hello { profiling, ..hello(Role::Client, id) });
         env.register(client, 1, "");
-        env.say(client, Message::Submit(vec![submit(1, "")]));
-        let stats = TaskStats { worker: 1, ..TaskStats::default() };
-        let outcome = Outcome::Ok(Payload::Inline(vec![0xc0]));
-        let task = TaskId { client: ClientId(id), number: 1 };
-        env.say(cluster, Message::Done(vec![Done { task, attempt: 1, outcome, stats }]));
+        env.say(client, Message::Submit(vec![submit(1, ""), submit(2, "")]));
+        let failed = Failure { kind: FailureKind::Trap, message: "unreachable".to_owned(), value: None, trace: None };
+        let outcomes = [Outcome::Ok(Payload::Inline(vec![0xc0])), Outcome::Failed(failed)];
+        for (number, outcome) in (1..).zip(outcomes) {
+            let task = TaskId { client: ClientId(id), number };
+            let stats = TaskStats { worker: 1, ..TaskStats::default() };
+            env.say(cluster, Message::Done(vec![Done { task, attempt: 1, outcome, stats }]));
+        }
         let names: Vec<String> = env
             .take(client)
             .into_iter()
@@ -89,6 +92,6 @@ fn results_name_the_worker_for_clients_that_asked_for_it() {
             .flatten()
             .map(|result| result.stats.worker_name)
             .collect();
-        assert_eq!(names, [if profiling { "w1" } else { "" }]);
+        assert_eq!(names, [if profiling { "w1" } else { "" }, "w1"]);
     }
 }
