@@ -19,7 +19,7 @@ use crate::{
 #[non_exhaustive]
 pub enum BindError {
     /// More arguments by position than parameters.
-    #[error("{given} {} given, the function takes {taken}: {signature}", if *given == 1 { "argument is" } else { "arguments are" })]
+    #[error("{}, the function takes {taken}: {signature}", counted(*given))]
     TooMany {
         /// By position.
         given: usize,
@@ -69,6 +69,10 @@ pub enum BindError {
         /// What they are.
         found: &'static str,
     },
+}
+
+fn counted(given: usize) -> String {
+    format!("{given} {} given", if given == 1 { "argument is" } else { "arguments are" })
 }
 
 /// Arguments with nil at the places of objects, and what each of those places is for, by parameter.
