@@ -382,7 +382,7 @@ impl Agent {
         self.supervise(now, out);
         self.feed(out);
         self.depart(now, out);
-        let beat = if self.uplink.heartbeat_is_due(now) { Some(self.heartbeat(now)) } else { None };
+        let beat = if !self.is_ended && self.uplink.heartbeat_is_due(now) { Some(self.heartbeat(now)) } else { None };
         let redial_reason = self.uplink.flush(now, &self.config, self.modules.as_deref(), beat, out);
         if let Some(reason) = redial_reason {
             self.redial(now, reason, out);

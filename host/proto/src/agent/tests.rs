@@ -404,8 +404,7 @@ fn one_that_gives_up_before_it_is_welcome_says_why_first() {
         bench.tick();
         let effects = bench.effects();
         assert_eq!(goodbyes(&effects).len(), usize::from(answers), "{effects:?}");
-        let has_ended = effects.iter().any(|effect| matches!(effect, Effect::End(EndReason::Left)));
-        assert!(has_ended, "{effects:?}");
+        assert!(matches!(effects.last(), Some(Effect::End(EndReason::Left))), "{effects:?}");
     }
     // Whoever is only asked to stop waits for nobody.
     let mut bench = Bench::fresh(&[""]);
