@@ -133,6 +133,39 @@ fn a_task_whose_processor_died_is_shown_with_its_worker() {
 }
 
 #[test]
+fn failures_are_lines_of_the_clusters_log_and_the_newest_is_in_status_after_a_thousand_tasks() {
+    let stack = Stack::new(1, &["--worker-names", "w-1"], &[&guest("tests/guests/behaviour")]);
+    let address = stack.address();
+    stack.failure("behaviour.failures:error('find me')", &[]);
+    stack.clusters[0].wait_log(" of behaviour.failures:error failed: guest error: find me");
+    let client = Client::connect(&address).expect("a scheduler");
+    let add = client.function("behaviour.work:add").expect("a function");
+    let sums: Vec<_> = (0..1_100_i64).map(|number| client.submit(&add, (number, 1_i64)).expect("taken")).collect();
+    sums.into_iter().for_each(|future| drop(future.value().expect("a sum")));
+    let shown = text(&scaler(&["status", &address]).stdout);
+    let line = shown.lines().find(|line| line.starts_with("failure ")).unwrap_or_else(|| panic!("{shown}"));
+    assert!(line.contains("behaviour.failures:error on w-1: guest error: find me (task "), "{line}");
+
+    // A flood is told of in a few lines, which leave none out.
+    let fails = client.function("behaviour.failures:error").expect("a function");
+    let flood: Vec<_> = (0..200).map(|_| client.submit(&fails, ("again",)).expect("taken")).collect();
+    flood.into_iter().for_each(|future| drop(future.value().expect_err("it fails")));
+    let counted = || {
+        let log = stack.clusters[0].log();
+        let alone = log.lines().filter(|line| line.contains(" failed: guest error: ")).count();
+        let more = log.lines().filter(|line| line.contains(" failed within that second"));
+        let more = more.filter_map(|line| line.split_once(" more task")?.0.rsplit(' ').next()?.parse::<usize>().ok());
+        (alone, more.sum::<usize>())
+    };
+    let (alone, more) =
+        wait_for("all failures in the log", LONG, || Some(counted()).filter(|(alone, more)| alone + more == 201));
+    assert!(more > 0 && alone < 201, "{alone} lines, {more} more");
+    let failures = stack.status()["failures"].as_array().expect("failures").len();
+    assert_eq!(failures, 200, "the newest are kept");
+    client.disconnect();
+}
+
+#[test]
 fn a_storage_that_does_not_answer_is_spoken_of_until_it_does() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("port").local_addr().expect("address").port();
     let storage = format!("tcp://127.0.0.1:{port}");

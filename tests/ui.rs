@@ -5,6 +5,7 @@ mod chromium;
 mod support;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
@@ -12,6 +13,7 @@ use std::{
 };
 
 use chromium::Browser;
+use scaler_client::blocking::Client;
 use serde_json::Value;
 use support::{Process, Stack};
 
@@ -85,6 +87,7 @@ fn the_page_shows_the_cluster_as_it_is_and_as_it_changes() {
     }
     assert_eq!(shown["succeeded"], 3);
     assert_eq!(browser.value(&workers("idle")), 2);
+    figures_are_those_of_status(&mut browser, &stack, &status);
     let names = browser.wait("the workers", &column("workers", "Worker"), |names| {
         names.as_array().is_some_and(|names| names.len() == 2)
     });
@@ -168,6 +171,118 @@ fn the_page_shows_the_cluster_as_it_is_and_as_it_changes() {
     browser.wait("the server is missed", "document.getElementById('live-word').textContent", |word| {
         word == "Page server gone"
     });
+}
+
+/// Rows of the page by the name in their first column, with the numbers of the others.
+fn numbers(browser: &mut Browser, list: &str, columns: &[&str]) -> BTreeMap<String, Vec<u64>> {
+    let texts = |browser: &mut Browser, name: &str| {
+        let texts = browser.value(&column(list, name));
+        let texts = texts.as_array().unwrap_or_else(|| panic!("no column {name} in {list}: {texts}")).clone();
+        texts.iter().map(|text| text.as_str().expect("a text").to_owned()).collect::<Vec<_>>()
+    };
+    let names = texts(browser, columns[0]);
+    let mut rows: BTreeMap<_, _> = names.iter().map(|name| (name.clone(), Vec::new())).collect();
+    for column in &columns[1..] {
+        for (name, text) in names.iter().zip(texts(browser, column)) {
+            let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+            rows.get_mut(name).expect("a row").push(digits.parse().unwrap_or_else(|_| panic!("{column}: {text}")));
+        }
+    }
+    rows
+}
+
+/// The same of an answer of `scaler status --json`.
+fn told(rows: &Value, name: &str, columns: &[&str]) -> BTreeMap<String, Vec<u64>> {
+    let number = |row: &Value, column: &str| row[column].as_u64().unwrap_or_else(|| panic!("{column} of {row}"));
+    let rows = rows.as_array().expect("rows").iter();
+    rows.map(|row| {
+        let numbers = columns.iter().map(|column| number(row, column)).collect();
+        (row[name].as_str().expect("a name").to_owned(), numbers)
+    })
+    .collect()
+}
+
+/// Rows of workers and functions have the numbers of `scaler status --json`, and of its table for people.
+fn figures_are_those_of_status(browser: &mut Browser, stack: &Stack, status: &Value) {
+    let shown = numbers(browser, "workers", &["Worker", "Finished", "Running", "Queued", "Starts"]);
+    let mut expected = told(&status["workers"], "name", &["finished", "running", "queued", "restarts"]);
+    expected.values_mut().for_each(|row| row[3] += 1);
+    assert_eq!(shown, expected);
+    assert_eq!(shown.values().map(|row| row[0]).sum::<u64>(), 4, "three successes and a failure: {shown:?}");
+    let shown = numbers(browser, "functions", &["Function", "Unfinished", "Calls ended", "Failed", "Canceled"]);
+    let keys = ["unfinished", "finished", "failed", "canceled"];
+    assert_eq!(shown, told(&status["functions"], "call", &keys));
+    assert_eq!(shown["behaviour.failures:error"], [0, 1, 1, 0]);
+    let out = support::scaler(&["status", &stack.address(), "--functions"]);
+    let table = support::text(&out.stdout);
+    for (call, row) in shown {
+        let cells: Vec<String> = row.iter().map(u64::to_string).collect();
+        let is_same = |line: &str| {
+            let mut words = line.split_whitespace();
+            words.next() == Some(call.as_str()) && words.take(cells.len()).eq(cells.iter())
+        };
+        assert!(table.lines().any(is_same), "{call} {cells:?} is not in {table}");
+    }
+}
+
+#[test]
+fn a_failure_stays_however_many_tasks_end_and_equal_names_of_workers_are_told_apart() {
+    let mut stack = Stack::new(1, &["--worker-names", "w-1"], &[&support::guest("tests/guests/behaviour")]);
+    stack.add_cluster(1, &["--worker-names", "w-1"]);
+    stack.failure("behaviour.hostile:recurse_forever()", &[]);
+    let client = Client::connect(&stack.address()).expect("a scheduler");
+    let add = client.function("behaviour.work:add").expect("a function");
+    let futures: Vec<_> = (0..1_500_i64).map(|number| client.submit(&add, (number, 1_i64)).expect("taken")).collect();
+    futures.into_iter().for_each(|future| drop(future.value().expect("a sum")));
+    client.disconnect();
+    let ui = start_ui(&stack, &[]);
+    let address = ui.address("web_address");
+    let mut browser = Browser::start();
+    browser.size(1280, 720, 1, false);
+    browser.open(&address);
+    browser.wait("all tasks", TILES, |tiles| tiles["succeeded"] == 1_500);
+    let card = browser.value("document.getElementById('failure').textContent");
+    let card = card.as_str().expect("a text");
+    assert!(card.contains("stack overflow: ") && card.contains("behaviour.hostile:recurse_forever"), "{card}");
+    let (_, body) = get(&address, "/api/view", address.strip_prefix("http://").expect("an address"));
+    let view: Value = serde_json::from_str(&body).expect("JSON");
+    assert!(view["recent"].as_array().expect("tasks").iter().all(|task| task["state"] == "succeeded"));
+    assert!(view["failures"][0]["error"].as_str().is_some_and(|error| error.starts_with("stack overflow: ")));
+    assert_eq!(view["failures"], stack.status()["failures"]);
+
+    // The filter finds it, and says of others what is true.
+    let choose = |state: &str| {
+        format!(
+            "(() => {{ const select = document.querySelector('#panel-tasks select'); select.value = '{state}'; \
+             select.dispatchEvent(new Event('change')); }})()"
+        )
+    };
+    browser.value(&column("tasks", "Worker"));
+    browser.value(&choose("failed"));
+    let calls = browser.value(&column("tasks", "Function"));
+    assert_eq!(calls, serde_json::json!(["behaviour.hostile:recurse_forever"]));
+    assert_eq!(browser.value("document.querySelector('#panel-tasks .note').textContent"), "1 of 1 failed");
+    browser.value(&choose("canceled"));
+    let empty = browser.value("document.querySelector('#panel-tasks .empty').textContent");
+    assert!(empty.as_str().is_some_and(|empty| empty.contains("No task was canceled since the scheduler")), "{empty}");
+    browser.value(&choose(""));
+
+    // Each worker by its cluster, since both have the same name.
+    let clusters = view["workers"].as_array().expect("workers").iter().map(|worker| {
+        let id = worker["cluster"].as_str().expect("an id");
+        format!("w-1/{}", id.strip_prefix("cluster-").unwrap_or(id).get(..4).expect("an id"))
+    });
+    let expected: BTreeSet<String> = clusters.collect();
+    let shown = browser.value(&column("tasks", "Worker"));
+    let shown = shown.as_array().expect("texts").iter().map(|name| name.as_str().expect("a text").to_owned());
+    let shown: BTreeSet<String> = shown.collect();
+    assert!(expected.len() == 2 && !shown.is_empty() && shown.is_subset(&expected), "{shown:?} of {expected:?}");
+    let lanes = "location.hash = '#timeline'; new Promise((drawn) => setTimeout(drawn, 120)).then(() => \
+                 document.querySelector('#panel-timeline canvas').getAttribute('aria-label'))";
+    let said = browser.wait("the lanes", lanes, |said| said.to_string().contains("w-1/"));
+    assert!(expected.iter().all(|name| said.to_string().contains(name.as_str())), "{said} names {expected:?}");
+    browser.picture(&pictures().join("lanes.png"));
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
 /// A click on a row tells the story of its task; its CSV has what is listed.

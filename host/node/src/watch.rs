@@ -5,6 +5,7 @@
 //! says how old it is.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     os::fd::BorrowedFd,
     time::{Duration, Instant},
 };
@@ -21,6 +22,36 @@ use crate::line::{Line, Said};
 pub(crate) fn cluster_name(host: &str, id: &str, id_chars: usize) -> String {
     let id: String = id.strip_prefix("cluster-").unwrap_or(id).chars().take(id_chars).collect();
     if host.is_empty() { id } else { format!("{host}/{id}") }
+}
+
+/// Of a cluster's id: enough to tell two on one host apart.
+pub(crate) const ID_CHARS: usize = 4;
+
+/// What workers are called, where several clusters may have one of the same name.
+pub(crate) struct WorkerNames<'v> {
+    shared: BTreeSet<&'v str>,
+}
+
+impl<'v> WorkerNames<'v> {
+    /// Of the workers that are there, and of those that a line or a failure tells of.
+    pub(crate) fn of(view: &'v View) -> Self {
+        let workers = view.workers.iter().map(|worker| (worker.name.as_str(), worker.cluster.as_str()));
+        let lines = view.logs.iter().map(|line| (line.worker.as_str(), line.cluster.as_str()));
+        let failures = view.failures.iter().map(|task| (task.worker.as_str(), task.cluster.as_str()));
+        let mut homes = BTreeMap::new();
+        let is_elsewhere = |(name, cluster): &(&'v str, &'v str)| *homes.entry(*name).or_insert(*cluster) != *cluster;
+        let shared = workers.chain(lines).chain(failures).filter(is_elsewhere).map(|(name, _)| name);
+        Self { shared: shared.collect() }
+    }
+
+    /// A worker's name, with the beginning of its cluster's id if others have the same; `-` if there is none.
+    pub(crate) fn show(&self, worker: &str, cluster: &str) -> String {
+        match worker {
+            "" => "-".to_owned(),
+            _ if self.shared.contains(worker) => cluster_name(worker, cluster, ID_CHARS),
+            _ => worker.to_owned(),
+        }
+    }
 }
 
 /// Even an idle scheduler with many watchers says something in this time; after it the connection is made anew.

@@ -20,7 +20,7 @@ pub use connection::{
     WorkerLoad,
 };
 pub use monitor::{Answer, CancelReply, CancelTask, LogLine, LogSource, Query, Topic, Update, Watch};
-pub use outcome::{ERROR_VALUE, Failure, FailureKind, Outcome, TaskStats, failure_line, timeout_message};
+pub use outcome::{ERROR_VALUE, Failure, FailureKind, Outcome, TaskStats, failure_line, first_line, timeout_message};
 
 /// The protocol version this build speaks, and the oldest it understands.
 pub const VERSION: u8 = 1;

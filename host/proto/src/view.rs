@@ -28,6 +28,10 @@ pub struct View {
     /// The last tasks that ended, oldest first; how many ended in all is in `tasks`. Empty unless asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent: Vec<TaskView>,
+    /// The newest tasks that failed or were given up, oldest first, however many others ended since; how many there
+    /// were in all is in `tasks`. In the stream only for those who asked for tasks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<TaskView>,
     /// One entry a second, oldest first, for the last minutes. Empty unless asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Sample>,
@@ -308,6 +312,9 @@ pub struct Changes {
     /// Tasks that ended, oldest first; of very many only the last.
     #[serde(default)]
     pub recent: Vec<TaskView>,
+    /// Tasks that failed, oldest first; of very many only the last.
+    #[serde(default)]
+    pub failures: Vec<TaskView>,
     /// Seconds that ended.
     #[serde(default)]
     pub history: Vec<Sample>,
@@ -318,6 +325,8 @@ pub struct Changes {
 
 /// Tasks that a view lists.
 pub const RECENT_MAX: usize = 1_000;
+/// Failures that a view lists.
+pub const FAILURES_MAX: usize = 200;
 /// Seconds that a view lists.
 pub const HISTORY_MAX: usize = 300;
 /// Lines that a view lists.
@@ -349,6 +358,7 @@ impl View {
         merge(&mut self.clients, clients, |client| client.id.clone());
         merge(&mut self.functions, changes.functions, |function| function.call.clone());
         append(&mut self.recent, changes.recent, RECENT_MAX);
+        append(&mut self.failures, changes.failures, FAILURES_MAX);
         append(&mut self.history, changes.history, HISTORY_MAX);
         append(&mut self.logs, changes.logs, LOGS_MAX);
     }

@@ -625,6 +625,18 @@ impl Shell {
             Note::Retired { worker, reason } => {
                 tracing::error!(worker = self.names[worker as usize], "takes no more tasks: {reason}");
             }
+            Note::Failed { task, attempt, function, worker, kind, message } => {
+                let attempt = if attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
+                let text = format!("task {task} of {function} failed{attempt}: {}: {message}", kind.words());
+                match self.names.get(worker as usize) {
+                    Some(name) => tracing::info!(worker = name, "{text}"),
+                    None => tracing::info!("{text}"),
+                }
+            }
+            Note::FailedMore { count } => {
+                let tasks = if count == 1 { "task" } else { "tasks" };
+                tracing::info!("{count} more {tasks} failed within that second; `scaler status` shows the newest");
+            }
             Note::Killing { worker, cause } => {
                 let why = match cause {
                     InterruptCause::Cancel => "its task was canceled and did not end",

@@ -9,7 +9,7 @@ use std::{
     process::ExitCode,
 };
 
-use scaler_client::{Error, FailureKind, TaskError, Value};
+use scaler_client::{Error, TaskError, Value};
 use scaler_proto::message::{Failure, TaskStats, failure_line};
 use serde_json::{Map, json};
 
@@ -126,7 +126,7 @@ impl<'e> Told<'e> {
                 _ => (None, None),
             };
         } else if let Some(local) = cause::<LocalFailure>(error) {
-            told.kind = word(local.failure.kind);
+            told.kind = local.failure.kind.name();
             let trace = local.failure.trace.as_deref();
             told.task = Some(Ended { value: local.value.as_ref(), trace, stats: &local.stats });
         } else if let Some(guest) = cause::<GuestError>(error) {
@@ -233,7 +233,7 @@ fn innermost(error: &Error) -> &Error {
 
 fn kind_of(error: &Error) -> &'static str {
     match innermost(error) {
-        Error::Task(task) => word(task.kind),
+        Error::Task(task) => task.kind.name(),
         Error::Canceled { .. } => "canceled",
         Error::Timeout { .. } => "timeout",
         Error::Unreachable { .. } => "unreachable",
@@ -248,28 +248,6 @@ fn kind_of(error: &Error) -> &'static str {
         Error::Module { .. } => "module",
         error if error.never_became_a_task() => "usage",
         _ => "failed",
-    }
-}
-
-fn word(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Error => "guest_error",
-        FailureKind::Panic => "panic",
-        FailureKind::Trap => "trap",
-        FailureKind::StackOverflow => "stack_overflow",
-        FailureKind::MemoryLimit => "memory_limit",
-        FailureKind::OutputLimit => "output_limit",
-        FailureKind::Timeout => "timeout",
-        FailureKind::Canceled => "canceled",
-        FailureKind::Arguments => "type_mismatch",
-        FailureKind::Module => "module",
-        FailureKind::Preload => "preload",
-        FailureKind::ProcessorDied => "processor_died",
-        FailureKind::WorkerLost => "worker_lost",
-        FailureKind::ObjectLost => "object_lost",
-        FailureKind::Rejected | FailureKind::Busy => "refused",
-        FailureKind::Aborted => "aborted",
-        FailureKind::Internal => "internal",
     }
 }
 

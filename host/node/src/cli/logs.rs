@@ -16,7 +16,10 @@ use scaler_proto::{
 };
 
 use super::{connect::Connection, output};
-use crate::{signals::Signals, watch::Watcher};
+use crate::{
+    signals::Signals,
+    watch::{Watcher, WorkerNames},
+};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct LogsArgs {
@@ -111,6 +114,7 @@ impl Printer {
         // The scheduler's clock began when it started.
         let since_1970_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let started_ms = u64::try_from(since_1970_ms).unwrap_or(0).saturating_sub(view.scheduler.uptime_ms);
+        let names = WorkerNames::of(view);
         let mut text = String::new();
         for line in &view.logs[first..] {
             if self.task.as_ref().is_some_and(|task| *task != line.task) {
@@ -120,7 +124,7 @@ impl Printer {
                 text.push_str(&serde_json::to_string(line)?);
                 text.push('\n');
             } else {
-                self.line(started_ms + line.at_ms, line, &mut text);
+                self.line(started_ms + line.at_ms, line, &names, &mut text);
             }
         }
         self.printed = (epoch, view.logs.last().map_or(last, |line| line.number.max(last)));
@@ -131,12 +135,12 @@ impl Printer {
         output::written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
     }
 
-    fn line(&self, at_ms: u64, line: &LogView, text: &mut String) {
+    fn line(&self, at_ms: u64, line: &LogView, names: &WorkerNames<'_>, text: &mut String) {
         if line.dropped > 0 {
             text.push_str(&format!("({} lines were dropped here: too many)\n", line.dropped));
         }
         let task = if line.task.is_empty() { "preload" } else { line.task.as_str() };
-        let worker = if line.worker.is_empty() { "-" } else { line.worker.as_str() };
+        let worker = names.show(&line.worker, &line.cluster);
         let source = &line.source;
         let head = format!("{} {worker} {task}", time_of_day(at_ms));
         if self.is_coloured {
@@ -166,19 +170,27 @@ mod tests {
     #[test]
     fn a_line_says_when_where_who_and_what() {
         let printer = Printer { task: None, json: false, is_coloured: false, printed: (0, 0) };
-        let mut text = String::new();
-        let line = LogView {
+        let line = |cluster: &str| LogView {
             worker: "host-1".to_owned(),
+            cluster: cluster.to_owned(),
             task: "00000000000000f1:12".to_owned(),
             source: "stdout".to_owned(),
             text: "hello".to_owned(),
             dropped: 3,
             ..LogView::default()
         };
-        printer.line(86_400_000 + 3_723_004, &line, &mut text);
+        let told = |view: &View| {
+            let mut text = String::new();
+            printer.line(86_400_000 + 3_723_004, &view.logs[0], &WorkerNames::of(view), &mut text);
+            text
+        };
+        let (one, other) = (line("cluster-0123456789abcdef"), line("cluster-fedcba9876543210"));
+        let alone = View { logs: vec![one.clone(), one.clone()], ..View::default() };
         assert_eq!(
-            text,
+            told(&alone),
             "(3 lines were dropped here: too many)\n01:02:03.004Z host-1 00000000000000f1:12 stdout hello\n"
         );
+        let both = View { logs: vec![one, other], ..View::default() };
+        assert!(told(&both).contains(" host-1/0123 00000000000000f1:12 "), "{}", told(&both));
     }
 }

@@ -8,6 +8,7 @@ use std::{
 
 use scaler_client::View;
 use scaler_proto::{
+    message::first_line,
     task::State,
     view::{FunctionView, SchedulerView},
 };
@@ -16,10 +17,7 @@ use super::{
     connect::Connection,
     output::{self, microseconds},
 };
-use crate::watch::cluster_name;
-
-/// Of a cluster's id: enough to tell two on one host apart.
-const ID_CHARS: usize = 4;
+use crate::watch::{ID_CHARS, WorkerNames, cluster_name};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct StatusArgs {
@@ -101,6 +99,12 @@ fn picture(view: &View, shown: &Shown) -> String {
     );
     for parked in &view.parked {
         let _ = writeln!(text, "waiting    {} of {}: {}", count(parked.held, "call"), parked.call, parked.reason);
+    }
+    if let Some(failure) = view.failures.last() {
+        let ago = duration(scheduler.uptime_ms.saturating_sub(failure.ended_ms));
+        let worker = WorkerNames::of(view).show(&failure.worker, &failure.cluster);
+        let why = first_line(failure.error.as_deref().unwrap_or("no reason was given"));
+        let _ = writeln!(text, "failure    {ago} ago, {} on {worker}: {why} (task {})", failure.call, failure.id);
     }
     let (workers, clusters) = (count(view.workers.len() as u64, "worker"), count(scheduler.clusters, "cluster"));
     let _ = writeln!(text, "\n{workers} in {clusters}");

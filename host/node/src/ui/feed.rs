@@ -9,8 +9,8 @@ use std::{
 };
 
 use scaler_proto::view::{
-    ClientView, FunctionView, HISTORY_MAX, LOGS_MAX, LogView, ParkedView, RECENT_MAX, Sample, SchedulerView, TaskView,
-    View, WorkerView,
+    ClientView, FAILURES_MAX, FunctionView, HISTORY_MAX, LOGS_MAX, LogView, ParkedView, RECENT_MAX, Sample,
+    SchedulerView, TaskView, View, WorkerView,
 };
 use serde::Serialize;
 
@@ -40,6 +40,7 @@ pub(super) struct Feed {
     clients: Rows<String, ClientView>,
     functions: Rows<String, FunctionView>,
     recent: Ring<TaskView>,
+    failures: Ring<TaskView>,
     history: Ring<Sample>,
     logs: Ring<LogView>,
     texts: BTreeMap<u64, Arc<str>>,
@@ -67,6 +68,7 @@ struct Update<'f> {
     functions: Vec<&'f FunctionView>,
     functions_gone: Vec<&'f String>,
     recent: Vec<&'f TaskView>,
+    failures: Vec<&'f TaskView>,
     history: Vec<&'f Sample>,
     logs: Vec<&'f LogView>,
 }
@@ -120,6 +122,7 @@ impl Feed {
             self.floor = version;
         }
         self.recent.update(version, &view.recent, RECENT_MAX);
+        self.failures.update(version, &view.failures, FAILURES_MAX);
         self.history.update(version, &view.history, HISTORY_MAX);
         self.logs.update(version, &view.logs, LOGS_MAX);
         self.at_ms = now_ms;
@@ -175,6 +178,7 @@ impl Feed {
             functions: self.functions.since(since),
             functions_gone: self.functions.gone_since(gone),
             recent: self.recent.since(since, newest),
+            failures: self.failures.since(since, newest),
             history: self.history.since(since, usize::MAX),
             logs: self.logs.since(since, newest),
         }
@@ -338,6 +342,21 @@ mod tests {
         let recent = told_now["recent"].as_array().expect("a list");
         assert_eq!((recent.len(), &recent[0]["id"]), (NEWEST_MAX, &format!("c:{}", 6_000 - NEWEST_MAX).into()));
         assert_eq!(told(&mut feed, 0)["recent"].as_array().map(Vec::len), Some(1_000));
+    }
+
+    #[test]
+    fn failures_are_told_to_whoever_comes_however_many_tasks_ended_since() {
+        let mut feed = Feed::default();
+        let view = |recent: std::ops::Range<usize>, failures: usize| View {
+            recent: recent.map(task).collect(),
+            failures: (0..failures).map(task).collect(),
+            ..View::default()
+        };
+        feed.see(view(0..900, 1), 1);
+        let version = feed.version();
+        feed.see(view(5_000..6_000, 2), 2);
+        assert_eq!(told(&mut feed, 0)["failures"].as_array().map(Vec::len), Some(2));
+        assert_eq!(told(&mut feed, version)["failures"][0]["id"], "c:1", "and what is known is not told again");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    ids::{AgentId, PeerId},
-    message::{Define, Run, WorkerInfo},
+    ids::{AgentId, PeerId, TaskId},
+    message::{Define, FailureKind, Run, WorkerInfo},
     session::Packet,
 };
 
@@ -174,6 +174,26 @@ pub enum Note {
         worker: u16,
         /// Why.
         reason: String,
+    },
+    /// An attempt failed. Not all are told of by themselves, see [`Note::FailedMore`]; canceled ones are no failures.
+    Failed {
+        /// The task.
+        task: TaskId,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// `module.path:function`.
+        function: String,
+        /// Which worker had it, [`TaskStats::NO_WORKER`](crate::message::TaskStats::NO_WORKER) if none had.
+        worker: u16,
+        /// Which kind of failure.
+        kind: FailureKind,
+        /// The first line of its message.
+        message: String,
+    },
+    /// As many more attempts failed in the last second as have no [`Note::Failed`].
+    FailedMore {
+        /// How many.
+        count: u64,
     },
     /// An interrupt was not obeyed, so the processor is killed.
     Killing {

@@ -3,9 +3,10 @@
 //! The scheduler picks the cluster, the agent binds late: a processor gets about a millisecond of work, the rest waits
 //! in the agent's own queue (`queue`). What a processor has in hand can be taken back exactly, as long as it has not
 //! started ([`Effect::TakeBack`]). `supervise` looks after processors, `uplink` after the connection, `lines` bounds
-//! what guests write.
+//! what guests write, `failures` how much the log says of tasks that fail.
 
 mod effect;
+mod failures;
 mod lines;
 mod queue;
 mod supervise;
@@ -17,6 +18,7 @@ mod worker;
 use std::collections::BTreeMap;
 
 pub use effect::{AgentConfig, Effect, EndReason, Handed, InterruptCause, Note, Usage};
+use failures::Failures;
 use lines::Lines;
 pub use lines::Verdict;
 use queue::{Place, Tasks};
@@ -27,7 +29,7 @@ use crate::{
     ids::{FunctionId, PeerId, Time},
     message::{
         Attempt, Define, Done, Failure, FailureKind, Message, ModuleInfo, Outcome, ReturnReason, Returned, Run, Stop,
-        StopReason, TaskStats, timeout_message,
+        StopReason, TaskStats, first_line, timeout_message,
     },
     session::{Packet, Receipt},
 };
@@ -76,6 +78,7 @@ pub struct Agent {
     last_retirement: String,
     usage: Usage,
     lines: Lines,
+    failures: Failures,
     /// When the last tick was.
     looked: Time,
     /// Effects that arose outside `tick`.
@@ -100,6 +103,7 @@ impl Agent {
             last_retirement: String::new(),
             usage: Usage::default(),
             lines: Lines::new(now, config.workers.len()),
+            failures: Failures::default(),
             looked: now,
             pending: Vec::new(),
             order: Vec::new(),
@@ -379,6 +383,7 @@ impl Agent {
         }
         self.looked = now;
         out.append(&mut self.pending);
+        out.extend(self.failures.rest(now).map(|count| Effect::Note(Note::FailedMore { count })));
         self.supervise(now, out);
         self.feed(out);
         self.depart(now, out);
@@ -408,7 +413,8 @@ impl Agent {
             None => departure.deadline,
         });
         let alone = self.uplink.alone_since().map(|since| since.plus_ms(self.config.death_timeout_ms));
-        [self.uplink.next_deadline(&self.config), self.supervision_deadline(), departure, alone]
+        let failures = self.failures.next_deadline();
+        [self.uplink.next_deadline(&self.config), self.supervision_deadline(), departure, alone, failures]
             .into_iter()
             .flatten()
             .min()
@@ -416,7 +422,28 @@ impl Agent {
 
     fn end(&mut self, reason: EndReason, out: &mut Vec<Effect>) {
         self.is_ended = true;
+        out.append(&mut self.pending);
+        out.extend(self.failures.rest_at_last().map(|count| Effect::Note(Note::FailedMore { count })));
         out.push(Effect::End(reason));
+    }
+
+    /// An attempt of that function has an outcome of its own.
+    fn conclude(&mut self, attempt: Attempt, function: FunctionId, outcome: Outcome, stats: TaskStats) {
+        if let Outcome::Failed(failure) = &outcome
+            && !failure.kind.is_canceled()
+            && self.failures.is_told(self.looked)
+        {
+            let define = self.functions.get(&function).map(|function| &function.define);
+            self.pending.push(Effect::Note(Note::Failed {
+                task: attempt.task,
+                attempt: attempt.attempt,
+                function: define.map_or_else(String::new, |define| format!("{}:{}", define.path, define.info.name)),
+                worker: stats.worker,
+                kind: failure.kind,
+                message: first_line(&failure.message),
+            }));
+        }
+        self.finish(attempt, outcome, stats);
     }
 
     /// An attempt has an outcome.
@@ -427,7 +454,8 @@ impl Agent {
 
     fn fail(&mut self, slot: u32, failure: Failure) {
         if let Some(task) = self.tasks.remove(slot) {
-            self.finish(task.attempt(), Outcome::Failed(failure), TaskStats::nowhere());
+            let outcome = Outcome::Failed(failure);
+            self.conclude(task.attempt(), task.run.function, outcome, TaskStats::nowhere());
         }
     }
 

@@ -56,7 +56,7 @@ impl Agent {
             && task.stop != Some(StopReason::Discard)
         {
             stats.worker = worker;
-            self.finish(task.attempt(), outcome, stats);
+            self.conclude(task.attempt(), task.run.function, outcome, stats);
         }
     }
 
@@ -156,7 +156,8 @@ impl Agent {
                 if meant == sequence =>
             {
                 self.tasks.remove(slot);
-                self.finish(attempt, timed_out(self.timeout_ms(&run), ran_us), stats);
+                let outcome = timed_out(self.timeout_ms(&run), ran_us);
+                self.conclude(attempt, run.function, outcome, stats);
             }
             // We killed the processor for another reason: nobody is to blame.
             (_, Some(_)) => self.requeue(slot),

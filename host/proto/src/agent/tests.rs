@@ -550,3 +550,34 @@ fn a_gap_makes_the_connection_anew() {
     bench.say(Message::Pulse(vec![]));
     assert!(bench.effects().iter().any(|effect| matches!(effect, Effect::Redial)));
 }
+
+#[test]
+fn failures_are_told_with_their_reason_and_a_flood_of_them_is_counted() {
+    let mut bench = Bench::new(&[""]);
+    let ends = |bench: &mut Bench, sequence: u64, kind: FailureKind, message: &str| {
+        let failure = Failure { kind, message: message.to_owned(), value: None, trace: None };
+        let stats = TaskStats { run_us: 10, ..TaskStats::default() };
+        bench.agent.processor_done(bench.now, 0, sequence, Outcome::Failed(failure), stats);
+        bench.tick();
+        let notes = bench.effects().into_iter();
+        notes.filter_map(|effect| if let Effect::Note(note) = effect { Some(note) } else { None }).collect::<Vec<_>>()
+    };
+    bench.run(1..=40);
+    let told = ends(&mut bench, 1, FailureKind::StackOverflow, "too deep\nat line 1");
+    let expected = Note::Failed {
+        task: task(1),
+        attempt: 1,
+        function: "hello:f".to_owned(),
+        worker: 0,
+        kind: FailureKind::StackOverflow,
+        message: "too deep".to_owned(),
+    };
+    assert_eq!(told, [expected]);
+    assert_eq!(ends(&mut bench, 2, FailureKind::Canceled, "canceled"), [], "whoever cancels knows it");
+    let told: usize = (3..=30).map(|sequence| ends(&mut bench, sequence, FailureKind::Panic, "oh\x1b[2J").len()).sum();
+    assert_eq!(told, 9, "ten in a second");
+    bench.later(1_000);
+    assert!(bench.agent.next_deadline().is_some_and(|due| due <= bench.now));
+    let told = ends(&mut bench, 31, FailureKind::Panic, "oh\x1b[2J");
+    assert_eq!(told[0], Note::FailedMore { count: 20 });
+}

@@ -107,7 +107,53 @@ pub fn failure_line(function: &str, kind: FailureKind, message: &str, value: Opt
     }
 }
 
+/// Most bytes of a message that one line of a log says.
+const LINE_BYTES_MAX: usize = 300;
+
+/// The first line of a message as a log may have it: cut, and without anything that moves a cursor.
+#[must_use]
+pub fn first_line(message: &str) -> String {
+    let line = message.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    let end = line.floor_char_boundary(LINE_BYTES_MAX);
+    let shown = |sign: char| if sign.is_control() { char::REPLACEMENT_CHARACTER } else { sign };
+    let mut shown: String = line[..end].chars().map(shown).collect();
+    if end < line.len() {
+        shown.push_str("..");
+    }
+    shown
+}
+
 impl FailureKind {
+    /// Its name, as every `--json` says it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "guest_error",
+            Self::Panic => "panic",
+            Self::Trap => "trap",
+            Self::StackOverflow => "stack_overflow",
+            Self::MemoryLimit => "memory_limit",
+            Self::OutputLimit => "output_limit",
+            Self::Timeout => "timeout",
+            Self::Canceled => "canceled",
+            Self::Arguments => "type_mismatch",
+            Self::Module => "module",
+            Self::Preload => "preload",
+            Self::ProcessorDied => "processor_died",
+            Self::WorkerLost => "worker_lost",
+            Self::ObjectLost => "object_lost",
+            Self::Rejected | Self::Busy => "refused",
+            Self::Aborted => "aborted",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Its name for people: `stack overflow`.
+    #[must_use]
+    pub fn words(self) -> String {
+        self.name().replace('_', " ")
+    }
+
     /// A user's `cancel`, as opposed to a failure.
     #[must_use]
     pub fn is_canceled(self) -> bool {

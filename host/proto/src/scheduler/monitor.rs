@@ -1,7 +1,7 @@
 //! What watchers are told, and what is kept for it: totals, the last tasks, seconds and lines, and who watches.
 //!
-//! The cost of a task is a few additions and one entry in a ring (`totals`, `ended`); pictures are made only for
-//! watchers that are there and have taken what they were sent before. A *round* goes to all of these at once: `rows`
+//! The cost of a task is a few additions and one entry in a ring (`totals`, `ended`), of a failed one two entries, since
+//! the newest failures are kept apart from what else ends; pictures are made only for watchers that are there and have taken what they were sent before. A *round* goes to all of these at once: `rows`
 //! finds what changed, `update` makes the bodies, one for all watchers that are equally far. One update is on its way
 //! to a watcher at any time, so one that does not read costs what it was sent last, and its connection in the end.
 
@@ -21,7 +21,7 @@ use crate::{
     ids::{PeerId, Time},
     message::{Kind, LogLine, Message, TaskStats, Topic, Update, Watch},
     task::State,
-    view::{FunctionView, HISTORY_MAX, LogView, RECENT_MAX, Sample, TaskView},
+    view::{FAILURES_MAX, FunctionView, HISTORY_MAX, LogView, RECENT_MAX, Sample, TaskView},
 };
 
 use self::{
@@ -60,6 +60,7 @@ struct Cursor {
     number: u64,
     stamp: u64,
     ended: u64,
+    failures: u64,
     samples: u64,
     lines: u64,
 }
@@ -95,6 +96,8 @@ impl Watcher {
 pub(super) struct Monitor {
     totals: Totals,
     ended: Ring<Ended>,
+    /// Those of them that failed.
+    failures: Ring<Ended>,
     samples: Ring<Sample>,
     lines: Lines,
     /// End of the second that is being counted.
@@ -124,6 +127,7 @@ impl Monitor {
         Self {
             totals: Totals::new(),
             ended: Ring::new(RECENT_MAX),
+            failures: Ring::new(FAILURES_MAX),
             samples: Ring::new(HISTORY_MAX),
             lines: Lines::new(),
             second: now.plus_ms(1_000),
@@ -151,6 +155,9 @@ impl Monitor {
 
     pub(super) fn ended(&mut self, ended: Ended, stats: &TaskStats) {
         self.totals.ended(ended.function, ended.state, stats);
+        if ended.is_failure() {
+            self.failures.push(ended.clone());
+        }
         self.ended.push(ended);
     }
 
@@ -229,6 +236,11 @@ impl Monitor {
     /// The last tasks that ended.
     pub(super) fn recent(&self, started: Time) -> Vec<TaskView> {
         self.ended.iter().map(|ended| ended.view(started, &self.totals)).collect()
+    }
+
+    /// The newest tasks that failed.
+    pub(super) fn failures(&self, started: Time) -> Vec<TaskView> {
+        self.failures.iter().map(|ended| ended.view(started, &self.totals)).collect()
     }
 
     /// What became of a task, if it is among the last that ended.

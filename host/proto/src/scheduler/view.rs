@@ -80,16 +80,23 @@ impl Scheduler {
     #[must_use]
     pub fn view_in_full(&self, now: Time) -> View {
         let (recent, history) = (self.monitor.recent(self.started), self.monitor.history());
-        View { recent, history, logs: self.monitor.logs(), ..self.view(now) }
+        View {
+            recent,
+            history,
+            failures: self.monitor.failures(self.started),
+            logs: self.monitor.logs(),
+            ..self.view(now)
+        }
     }
 
-    /// The same as an answer to somebody who asks once: with the tasks that have not ended.
+    /// The same as an answer to somebody who asks once: with the tasks that have not ended, and the newest failures.
     pub(super) fn view_for_asker(&self, now: Time) -> View {
         let at_clusters = self.clusters.values().flat_map(|cluster| &cluster.assigned);
         let at_clusters = at_clusters.filter_map(|key| self.tasks.get(*key));
         let elsewhere = self.tasks.first(SCANNED_MAX).filter(|task| task.cluster.is_none());
         let unfinished = at_clusters.chain(elsewhere).take(UNFINISHED_MAX).map(|task| self.unfinished(now, task));
-        View { unfinished: unfinished.collect(), ..self.view(now) }
+        let failures = self.monitor.failures(self.started);
+        View { unfinished: unfinished.collect(), failures, ..self.view(now) }
     }
 
     fn unfinished(&self, now: Time, task: &Task) -> UnfinishedView {

@@ -143,11 +143,11 @@ export class Glance {
         box.replaceChildren(
           make("p", {}, mark, " ", open, " ", this.when),
           reason,
-          make("p", { class: "faint" }, `task ${shortTask(task)} on ${task.worker || "no worker"}, attempt ${task.attempt}`),
+          make("p", { class: "faint" }, `task ${shortTask(task)} on ${model.worker(task.worker, task.cluster) || "no worker"}, attempt ${task.attempt}`),
         );
       } else {
-        const failed = (model.tasks.failed ?? 0) + (model.tasks.aborted ?? 0);
-        const text = !model.scheduler ? "Not known." : failed === 0 ? "None since the scheduler started." : `None among the last ${format.count(model.recent.length)} tasks; ${format.count(failed)} before.`;
+        const failed = model.failedInAll();
+        const text = !model.scheduler ? "Not known." : failed === 0 ? "None since the scheduler started." : `${format.plural(failed, "task")} failed, and this page was not told why.`;
         if (box.textContent !== text) box.replaceChildren(make("p", { class: "faint" }, text));
       }
     }

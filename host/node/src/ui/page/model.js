@@ -1,6 +1,7 @@
 // The picture as the page has it: a snapshot, and the changes since.
 
 const RECENT_MAX = 1000;
+const FAILURES_MAX = 200;
 const HISTORY_MAX = 300;
 const LOGS_MAX = 2000;
 
@@ -20,7 +21,9 @@ export class Model {
     this.workers = new Map();
     this.clients = new Map();
     this.functions = new Map();
+    this.shared = new Set();
     this.recent = [];
+    this.failures = [];
     this.history = [];
     this.logs = [];
     this.startMs = 0;
@@ -62,8 +65,15 @@ export class Model {
       task.place = this.ended - (update.recent.length - 1 - index);
     });
     append(this.recent, update.recent, RECENT_MAX);
+    append(this.failures, update.failures, FAILURES_MAX);
     append(this.history, update.history, HISTORY_MAX);
     append(this.logs, update.logs, LOGS_MAX);
+    this.shared = sharedNames(this);
+  }
+
+  // A worker's name, with the beginning of its cluster's id where several clusters have one of that name.
+  worker(name, cluster) {
+    return this.shared.has(name) ? `${name}/${cluster.replace(/^cluster-/, "").slice(0, 4)}` : name;
   }
 
   // How far back the listed tasks reach: with very many a second, some in between are not listed.
@@ -92,13 +102,41 @@ export class Model {
     return { seconds: part.length, finished: sum("finished"), failed: sum("failed") };
   }
 
-  newestFailure() {
-    for (let index = this.recent.length - 1; index >= 0; index -= 1) {
-      const { state } = this.recent[index];
-      if (state === "failed" || state === "aborted") return this.recent[index];
-    }
-    return null;
+  failedInAll() {
+    return (this.tasks.failed ?? 0) + (this.tasks.aborted ?? 0);
   }
+
+  newestFailure() {
+    return this.failures.at(-1) ?? null;
+  }
+
+  // The last tasks, and before them the failures that are older.
+  listed() {
+    const known = new Set(this.recent.filter(failed).map(taskKey));
+    return [...this.failures.filter((task) => !known.has(taskKey(task))), ...this.recent];
+  }
+}
+
+// Names that workers of several clusters have: of those that are there, and of those that are only told of.
+function sharedNames({ workers, recent, failures, logs }) {
+  const homes = new Map();
+  const shared = new Set();
+  const see = (name, cluster) => {
+    if (name === "") return;
+    if (!homes.has(name)) homes.set(name, cluster);
+    else if (homes.get(name) !== cluster) shared.add(name);
+  };
+  for (const { name, cluster } of workers.values()) see(name, cluster);
+  for (const list of [recent, failures, logs]) for (const { worker, cluster } of list) see(worker, cluster);
+  return shared;
+}
+
+export function taskKey(task) {
+  return `${task.id}#${task.attempt}`;
+}
+
+function failed({ state }) {
+  return state === "failed" || state === "aborted";
 }
 
 function append(list, more, most) {

@@ -8,6 +8,7 @@ export function tellStory(model, task) {
   const ended = model.moment(task.ended_ms);
   const ranFrom = ended - task.run_us / 1000;
   const accepted = ranFrom - task.queued_us / 1000;
+  const worker = model.worker(task.worker, task.cluster);
   const mark = stateMark();
   setState(mark, task.state);
   const close = make("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => dialog.close() }, "✕");
@@ -16,7 +17,7 @@ export function tellStory(model, task) {
   const step = (at, what, took) => make("li", {}, make("time", { datetime: new Date(at).toISOString() }, format.exact(at)), make("span", {}, what), make("span", { class: "faint" }, took));
   const steps = [step(accepted, "accepted", "")];
   if (task.worker !== "") {
-    steps.push(step(ranFrom, `run on ${task.worker}`, `after ${format.duration(task.queued_us)} in queues`));
+    steps.push(step(ranFrom, `run on ${worker}`, `after ${format.duration(task.queued_us)} in queues`));
     steps.push(step(ended, task.state, `after ${format.duration(task.run_us)}`));
   } else {
     steps.push(step(ended, `${task.state} before it ran`, `after ${format.duration(task.queued_us)} in queues`));
@@ -25,7 +26,7 @@ export function tellStory(model, task) {
   const facts = make(
     "dl",
     { class: "facts-list" },
-    ...fact("Worker", task.worker || "none"),
+    ...fact("Worker", worker || "none"),
     ...fact("Cluster", task.cluster || "none"),
     ...fact("Attempt", format.count(task.attempt)),
     ...fact("Asked for", task.capabilities || "no capabilities"),

@@ -128,7 +128,9 @@ export class Table {
     }
     const searched = this.query !== "" || this.choice !== "";
     setText(this.said, searched ? (found.length ? "Rows are found" : "Nothing is found") : "");
-    setText(this.note, searched ? `${count(found.length)} of ${count(all)} found` : note());
+    const { found: told } = this.settings;
+    const many = () => told?.(found.length, this.searched()) ?? `${count(found.length)} of ${count(all)} found`;
+    setText(this.note, searched ? many() : note());
     setText(this.pages, last === 0 ? "" : `page ${count(this.page + 1)} of ${count(last + 1)}`);
     setHidden(this.before, last === 0);
     setHidden(this.after, last === 0);
@@ -145,7 +147,11 @@ export class Table {
   nothing() {
     const clear = make("button", { type: "button" }, "Clear the search");
     clear.addEventListener("click", () => this.clear());
-    return [make("p", {}, "Nothing here is like that. "), clear];
+    return [make("p", {}, `${this.settings.nothing?.(this.searched()) ?? "Nothing here is like that."} `), clear];
+  }
+
+  searched() {
+    return { choice: this.choice, query: this.query };
   }
 
   clear() {

@@ -4,7 +4,7 @@ import { command, make } from "./dom.js";
 import * as format from "./format.js";
 import { Table } from "./table.js";
 import { TASK_STATES, WORKER_STATES } from "./states.js";
-import { ENDED } from "./model.js";
+import { ENDED, taskKey } from "./model.js";
 
 const dash = (text) => (text === "" ? "–" : text);
 
@@ -13,6 +13,8 @@ export function makeTables(model, { go, tell, saveTrace }) {
   const address = () => model.scheduler?.scheduler_address ?? "ADDRESS";
   const ago = (ms) => format.ago(Date.now() - ms);
   const host = (worker) => `${dash(worker.host)} ${format.short(worker.cluster.replace(/^cluster-/, ""))}`;
+  // Of a task or a line.
+  const worker = (row) => model.worker(row.worker, row.cluster);
   const noCluster = () => !model.scheduler ? [make("p", {}, "Nothing is known of the cluster yet.")] : [
     make("p", {}, "No workers are connected. Start some where the components are:"),
     command(`scaler_cluster ${address()} -n 4`),
@@ -31,7 +33,7 @@ export function makeTables(model, { go, tell, saveTrace }) {
     choices: { label: "State", all: "all states", values: WORKER_STATES.filter((state) => state !== "busy" && state !== "idle"), of: (worker) => worker.state },
     note: () => (model.scheduler ? `${format.plural(model.workers.size, "worker")} in ${format.plural(model.scheduler.clusters, "cluster")}` : ""),
     empty: noCluster,
-    open: (worker) => go("tasks", worker.name),
+    open: (worker) => go("tasks", model.worker(worker.name, worker.cluster)),
     columns: [
       { key: "worker", label: "Worker", value: (row) => row.name, text: (row) => row.name, title: (row) => `${row.name} (Enter or click: its tasks)` },
       { key: "cluster", label: "Cluster", value: (row) => `${row.host} ${row.cluster}`, text: host, title: (row) => `cluster ${row.cluster}`, search: (row) => `${row.host} ${row.cluster}` },
@@ -77,11 +79,13 @@ export function makeTables(model, { go, tell, saveTrace }) {
   const tasks = new Table({
     name: "tasks",
     title: "Tasks",
-    rows: () => model.recent,
-    key: (task) => `${task.id}#${task.attempt}`,
+    rows: () => model.listed(),
+    key: taskKey,
     sort: { key: "ended", down: true },
     choices: { label: "State", all: "all states", values: TASK_STATES.filter((state) => ENDED.includes(state)), of: (task) => task.state },
     note: () => recentNote(model),
+    found: (found, { choice, query }) => (choice !== "" && query === "" ? `${found < (model.tasks[choice] ?? 0) ? "newest " : ""}${format.count(found)} of ${format.count(model.tasks[choice])} ${choice}` : null),
+    nothing: (searched) => noTaskLike(model, searched),
     empty: () => noTask("No task has ended yet."),
     open: tell,
     tools: [trace],
@@ -93,7 +97,7 @@ export function makeTables(model, { go, tell, saveTrace }) {
       { key: "run", label: "Run", number: true, csv: "run_us", help: "With the making of its instance, unless that was made ahead", value: (row) => row.run_us, text: (row) => format.duration(row.run_us), title: (row) => `its instance was made in ${format.duration(row.start_us)}; CPU ${format.duration(row.cpu_us)}` },
       { key: "queue", label: "Queue", number: true, csv: "queued_us", help: "From acceptance to its last dispatch", value: (row) => row.queued_us, text: (row) => format.duration(row.queued_us) },
       { key: "peak", label: "Memory", number: true, csv: "peak_memory_bytes", help: "Most guest memory it had", value: (row) => row.peak_memory_bytes, text: (row) => (row.peak_memory_bytes ? format.bytes(row.peak_memory_bytes) : "–") },
-      { key: "worker", label: "Worker", value: (row) => row.worker, text: (row) => dash(row.worker), title: (row) => (row.worker ? `${row.worker} of cluster ${row.cluster}` : "no worker had it") },
+      { key: "worker", label: "Worker", value: worker, text: (row) => dash(worker(row)), title: (row) => (row.worker ? `${row.worker} of cluster ${row.cluster}` : "no worker had it") },
       { key: "attempt", label: "Attempt", number: true, value: (row) => row.attempt, text: (row) => format.count(row.attempt) },
       { key: "error", label: "Error", value: (row) => row.error ?? "", text: (row) => (row.error ?? "").split("\n", 1)[0], title: (row) => row.error ?? "", search: (row) => row.error ?? "", wide: true },
     ],
@@ -114,7 +118,7 @@ export function makeTables(model, { go, tell, saveTrace }) {
     columns: [
       { key: "at", label: "Time", csv: "unix_ms", value: (row) => model.moment(row.at_ms), text: (row) => format.clock(model.moment(row.at_ms)), title: (row) => format.exact(model.moment(row.at_ms)), search: () => "" },
       { key: "source", label: "Source", value: (row) => row.source, text: (row) => row.source },
-      { key: "worker", label: "Worker", value: (row) => row.worker, text: (row) => dash(row.worker), title: (row) => `cluster ${row.cluster}` },
+      { key: "worker", label: "Worker", value: worker, text: (row) => dash(worker(row)), title: (row) => `cluster ${row.cluster}` },
       { key: "task", label: "Task", value: (row) => row.task, text: (row) => (row.task ? shortTask({ id: row.task }) : "preload"), title: (row) => row.task, search: (row) => row.task },
       { key: "text", label: "Line", value: (row) => row.text, text: (row) => (row.dropped ? `(${format.plural(row.dropped, "line")} dropped before) ${row.text}` : row.text), title: (row) => row.text, wide: true },
     ],
@@ -144,6 +148,16 @@ export function makeTables(model, { go, tell, saveTrace }) {
 export function shortTask({ id }) {
   const [client, number] = id.split(":");
   return number === undefined ? format.short(id) : `${format.short(client, 6)}:${number}`;
+}
+
+// Why a filter finds nothing: there was none, or those that were are not kept.
+function noTaskLike(model, { choice, query }) {
+  if (choice === "") return `No listed task has “${query}” in it. Listed are the ${recentNote(model)}.`;
+  const inAll = model.tasks[choice] ?? 0;
+  const so = { succeeded: "has succeeded", failed: "has failed" }[choice] ?? `was ${choice}`;
+  if (inAll === 0) return `No task ${so} since the scheduler started.`;
+  if (query !== "") return `No listed task that ${so} has “${query}” in it. Listed are the ${recentNote(model)}.`;
+  return `None of the last ${format.plural(model.recent.length, "task")} ${so}; ${format.count(inAll)} before.`;
 }
 
 function recentNote(model) {

@@ -54,6 +54,10 @@ export class Timeline {
       lanes.get(key).push(task);
     }
     const shown = [...lanes].sort(([one], [other]) => names.compare(one, other)).slice(0, LANES_MAX);
+    // What is drawn is said as well.
+    const lanesSaid = shown.map(([, lane]) => laneName(this.model, lane)).join(", ");
+    const label = `Timeline of the listed tasks by worker, from top to bottom ${lanesSaid}; the list of tasks has the same as text`;
+    if (this.canvas.getAttribute("aria-label") !== label) this.canvas.setAttribute("aria-label", label);
     this.frame.style.height = `${shown.length * LANE + BOTTOM}px`;
     const { width, height, context } = fit(this.canvas, this.frame);
     const from = Math.min(...tasks.map(began));
@@ -70,7 +74,7 @@ export class Timeline {
       context.fillStyle = colour("--grid");
       context.fillRect(LEFT, y + LANE - 1, width - LEFT, 1);
       context.fillStyle = colour("--text");
-      context.fillText(clip(context, lane[0].worker, LEFT - 12), 4, y + LANE / 2);
+      context.fillText(clip(context, laneName(this.model, lane), LEFT - 12), 4, y + LANE / 2);
       for (const task of lane) {
         const x = LEFT + (began(task) - from) * scale;
         const w = Math.max((task.run_us / 1000) * scale, 1.5);
@@ -91,6 +95,10 @@ export class Timeline {
     const all = lanes.size > LANES_MAX ? `${LANES_MAX} of ${format.plural(lanes.size, "worker")}` : format.plural(lanes.size, "worker");
     setText(this.note, `${format.plural(tasks.length, "task")} on ${all}, ${format.duration((to - from) * 1000)}`);
   }
+}
+
+function laneName(model, [task]) {
+  return model.worker(task.worker, task.cluster);
 }
 
 function clip(context, text, width) {

@@ -21,8 +21,8 @@ pub(in crate::scheduler) struct Ran {
     pub(in crate::scheduler) worker: Arc<str>,
 }
 
-/// A task that ended. For one that succeeded it is made without an allocation.
-#[derive(Debug)]
+/// A task that ended. For one that succeeded it is made without an allocation, and any is copied without one.
+#[derive(Clone, Debug)]
 pub(in crate::scheduler) struct Ended {
     pub(in crate::scheduler) task: TaskId,
     pub(in crate::scheduler) function: Slot,
@@ -37,7 +37,7 @@ pub(in crate::scheduler) struct Ended {
     pub(in crate::scheduler) ran: Option<Ran>,
     /// Tags it asked for, if any.
     pub(in crate::scheduler) capabilities: Option<Arc<str>>,
-    error: Option<Box<str>>,
+    error: Option<Arc<str>>,
 }
 
 impl Ended {
@@ -49,7 +49,10 @@ impl Ended {
         stats: &TaskStats,
         failure: Option<&Failure>,
     ) -> Self {
-        let error = |failure: &Failure| clip(&format!("{:?}: {}", failure.kind, failure.message), ERROR_BYTES).into();
+        let error = |failure: &Failure| {
+            let text = format!("{}: {}", failure.kind.words(), failure.message);
+            clip(&text, ERROR_BYTES).into()
+        };
         Self {
             task,
             function,
@@ -65,6 +68,11 @@ impl Ended {
             capabilities: None,
             error: failure.map(error),
         }
+    }
+
+    /// Whether it failed, by its own fault or another's. That somebody did not want it any more is no failure.
+    pub(super) fn is_failure(&self) -> bool {
+        matches!(self.state, State::Failed | State::Aborted)
     }
 
     pub(super) fn view(&self, started: Time, totals: &Totals) -> TaskView {

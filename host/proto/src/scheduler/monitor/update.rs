@@ -97,6 +97,9 @@ impl Scheduler {
             let ended = monitor.ended.since(from.ended, most_tasks);
             let views = ended.map(|ended| ended.view(self.started, &monitor.totals));
             packer.all(views, weight_of_task, |part| &mut part.recent);
+            let failures = monitor.failures.since(from.failures, most_tasks);
+            let views = failures.map(|ended| ended.view(self.started, &monitor.totals));
+            packer.all(views, weight_of_task, |part| &mut part.failures);
         }
         if topics.logs {
             packer.all(monitor.lines.since(from.lines), weight_of_line, |part| &mut part.logs);
@@ -118,6 +121,7 @@ impl Scheduler {
             number,
             stamp: monitor.rows.stamp(),
             ended: monitor.ended.end(),
+            failures: monitor.failures.end(),
             samples: monitor.samples.end(),
             lines: monitor.lines.end(),
         };

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     message::{Goodbye, Topic, Update, Watch},
-    view::{Changes, RECENT_MAX, View},
+    view::{Changes, FAILURES_MAX, RECENT_MAX, View},
 };
 
 /// Most bytes of an update's body.
@@ -321,10 +321,50 @@ fn totals_are_exact_and_lists_bounded_after_100_000_tasks() {
     assert_eq!(functions[0].unfinished, 0);
     assert!(recent.len() <= RECENT_MAX && recent.last().expect("a task").id.ends_with(":100000"));
     assert!(recent.iter().all(|task| task.error.as_ref().is_none_or(|error| error.len() <= 400)));
-    assert_eq!(env.core.view_in_full(env.now).recent.len(), RECENT_MAX);
+    let view = env.core.view_in_full(env.now);
+    assert_eq!((view.recent.len(), view.failures.len()), (RECENT_MAX, FAILURES_MAX));
+    assert!(view.failures.iter().all(|task| task.state == "failed"));
     env.watch(watcher, &EVERYTHING);
     env.follow(watcher, &mut mirror);
     env.agrees(&mirror);
+}
+
+#[test]
+fn a_failure_is_there_after_thousands_of_tasks_that_did_not_fail() {
+    let mut env = Env::new(|_| {});
+    let cluster = env.cluster(10, &[""]);
+    let client = env.client_with_function(20);
+    let (watcher, mut mirror) = (env.watcher(30, &EVERYTHING), Mirror::default());
+    env.submit(client, [1], "");
+    let runs = env.runs(cluster);
+    env.say(cluster, Message::Done(vec![failed(&runs[0], FailureKind::StackOverflow)]));
+    env.submit(client, [2], "");
+    let runs = env.runs(cluster);
+    env.say(client, Message::Cancel(vec![Cancel { number: 2 }]));
+    env.take(cluster);
+    env.say(cluster, Message::Done(vec![failed(&runs[0], FailureKind::Canceled)]));
+    for round in 0..8_u64 {
+        env.submit(client, round * 500 + 3..=round * 500 + 502, "");
+        env.run_all(cluster);
+        env.take(client);
+        env.acknowledge(client);
+        env.pass_ms(300);
+        env.updates(watcher).into_iter().for_each(|update| mirror.apply(update));
+        env.acknowledge(watcher);
+    }
+    env.follow(watcher, &mut mirror);
+    let is_kept = |view: &View| {
+        let [failure] = view.failures.as_slice() else { panic!("one task failed: {:?}", view.failures) };
+        let error = failure.error.as_deref().expect("a reason");
+        assert!(failure.id.ends_with(":1") && error.starts_with("stack overflow: "), "{failure:?}");
+        assert!(view.recent.iter().all(|task| task.state == "succeeded"));
+    };
+    assert_eq!((mirror.view.tasks["succeeded"], mirror.view.tasks["canceled"]), (4_000, 1));
+    is_kept(&mirror.view);
+    // Whoever comes now sees it as well.
+    env.watch(watcher, &EVERYTHING);
+    env.follow(watcher, &mut mirror);
+    is_kept(&mirror.view);
 }
 
 fn failed_with(message: String) -> Outcome {
