@@ -31,6 +31,7 @@ use crate::{
         Attempt, Define, Done, Failure, FailureKind, Message, ModuleInfo, Outcome, ReturnReason, Returned, Run, Stop,
         StopReason, TaskStats, first_line, timeout_message,
     },
+    resolve::target_in,
     session::{Packet, Receipt},
 };
 
@@ -437,7 +438,7 @@ impl Agent {
             self.pending.push(Effect::Note(Note::Failed {
                 task: attempt.task,
                 attempt: attempt.attempt,
-                function: define.map_or_else(String::new, |define| format!("{}:{}", define.path, define.info.name)),
+                function: define.map_or_else(String::new, |define| target_in(&define.path, &define.info)),
                 worker: stats.worker,
                 kind: failure.kind,
                 message: first_line(&failure.message),
