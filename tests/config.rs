@@ -72,7 +72,7 @@ fn all_mistakes_of_a_file_are_named_at_once() {
 
 #[test]
 fn missing_files_and_addresses_and_bad_flags_say_what_to_do() {
-    refused(SCHEDULER, &["--config", "/nowhere/deploy.toml"], &["`/nowhere/deploy.toml`", "--config"]);
+    refused(SCHEDULER, &["--config", "/nowhere/deploy.toml"], &["`/nowhere/deploy.toml`", "give the path"]);
     refused(CLUSTER, &[], &["scheduler_address", "--config", "tcp://127.0.0.1:8516"]);
     refused(STORAGE, &["localhost"], &["localhost"]);
     refused(SCHEDULER, &["tcp://127.0.0.1:0", "--allocate_polcy", "even"], &["--allocate"]);
@@ -162,6 +162,8 @@ fn what_goes_wrong_is_an_object_with_json() {
         (&["build", "/nowhere", "--json"], 2, "usage"),
         (&["new", "1st", "--json"], 2, "usage"),
         (&["config", "check", "/nowhere.toml", "--json"], 2, "usage"),
+        (&["up", "/nowhere.toml", "--json"], 2, "usage"),
+        (&["top", "--json"], 2, "usage"),
     ] {
         let ended = run(SCALER, arguments);
         let last = ended.stderr.lines().last().unwrap_or_default();
@@ -178,6 +180,52 @@ fn what_goes_wrong_is_an_object_with_json() {
             "{told}"
         );
     }
+}
+
+/// The failure on the last line of stderr.
+fn failure(ended: &Ended) -> serde_json::Value {
+    let last = ended.stderr.lines().last().unwrap_or_default();
+    let told: serde_json::Value = serde_json::from_str(last).unwrap_or_else(|_| panic!("no object: {}", ended.stderr));
+    told["error"].clone()
+}
+
+#[test]
+fn a_bad_file_is_an_object_with_json_for_whoever_reads_it() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("deploy.toml");
+    fs::write(&path, "[scheduler]\nscheduler_addres = 1\n[top]\n").expect("file");
+    let path = path.to_str().expect("text");
+    for arguments in [&["up", "--json", "-c", path][..], &["up", path, "--json"], &["config", "check", path, "--json"]]
+    {
+        let ended = run(SCALER, arguments);
+        let error = failure(&ended);
+        let message = error["message"].as_str().unwrap_or_default();
+        assert_eq!((ended.code, &error["type"]), (Some(2), &serde_json::json!("usage")), "{error}");
+        for expected in ["deploy.toml:2: ", "did you mean `scheduler_address`?", "deploy.toml:1: "] {
+            assert!(message.contains(expected), "{arguments:?}: {message}");
+        }
+        // The whole report is a result; a stack has none. Whoever watches a stack is no part of it.
+        let has_report =
+            serde_json::from_str::<serde_json::Value>(&ended.stdout).is_ok_and(|report| report["ok"] == false);
+        assert_eq!(
+            (has_report, message.contains("deploy.toml:3: ")),
+            (arguments[0] == "config", arguments[0] == "config")
+        );
+    }
+}
+
+#[test]
+fn what_to_do_is_told_apart_from_what_happened() {
+    let folder = tempfile::tempdir().expect("folder");
+    let modules = folder.path().to_str().expect("text");
+    let error = failure(&run(SCALER, &["run", "nowhere:f()", "--module-path", modules, "--json"]));
+    let help = error["help"].as_str().unwrap_or_default();
+    assert!(help.contains(&format!("there is no module in {modules}")) && help.contains("--module-path"), "{error}");
+    assert!(error["message"].as_str().is_some_and(|message| !message.contains("help") && message.contains("nowhere")));
+    let error = failure(&run(SCALER, &["submit", "--json"]));
+    assert!(error["help"].as_str().is_some_and(|help| help.starts_with("Usage: scaler submit")), "{error}");
+    assert!(error["message"].as_str().is_some_and(|message| message.contains("<CALL>")), "{error}");
+    assert!(error["message"].as_str().is_some_and(|message| !message.contains("Usage")), "{error}");
 }
 
 #[test]
@@ -314,6 +362,11 @@ fn a_stack_comes_up_shows_its_state_and_stops_on_a_signal() {
     let monitor = run(SCALER, &["status", up.ready["monitor_address"].as_str().expect("an address")]);
     assert!(monitor.stdout.contains("1 worker in 1 cluster"), "{}{}", monitor.stdout, monitor.stderr);
     refused(SCALER, &["submit", up.address(), "nowhere:f()", "--timeout-seconds", "5"], &["nowhere"]);
+    // Nobody has the tag: what happened says which cluster to start, and the help nothing else.
+    let nobody = ["submit", up.address(), "nowhere:f()", "--capabilities", "gpu", "--timeout-seconds", "0.2", "--json"];
+    let error = failure(&run(SCALER, &nobody));
+    assert!(error["message"].as_str().is_some_and(|message| message.contains("-pwc gpu")), "{error}");
+    assert!(error["help"].as_str().is_some_and(|help| !help.contains("start")), "{error}");
     kill_process(Pid::from_child(&up.child), Signal::INT).expect("signal");
     assert_eq!(up.code(), Some(0));
 }

@@ -55,6 +55,38 @@ fn map(stack: &Stack, count: u64, output: &Path) -> (u64, f64) {
 }
 
 #[test]
+fn an_array_that_is_meant_as_the_one_argument_is_told_how_to_be_it() {
+    let stack = Stack::new(1, &[], &[&guest("tests/guests/behaviour")]);
+    let map = |input: &str, arguments: &[&str]| {
+        let path = stack.dir.path().join("input");
+        fs::write(&path, input).expect("write");
+        Command::new(SCALER)
+            .args(["map", &stack.address(), "behaviour.work:sum"])
+            .args(arguments)
+            .stdin(File::open(&path).expect("input"))
+            .output()
+            .expect("scaler map")
+    };
+    let out = map("[[1]]\n[1, 2, 3]\n", &[]);
+    let told = text(&out.stderr);
+    assert_eq!((out.status.code(), text(&out.stdout).as_str()), (Some(2), "1.0\n"), "{told}");
+    assert_eq!(told.matches("[[1, 2, 3]]").count(), 1, "{told}");
+    let sentence = told.split_once("behaviour.work:sum: ").map_or("", |(_, rest)| rest.lines().next().unwrap_or(""));
+    assert!(!sentence.is_empty() && told.matches(sentence).count() == 1, "{told}");
+    assert!(told.contains("stdin, line 2") && !told.contains("(value,)"), "{told}");
+    // For programs: what to do is told apart; and nothing is promised to what would not fit either.
+    let failure = |out: &std::process::Output| {
+        let last = text(&out.stderr).lines().last().unwrap_or_default().to_owned();
+        serde_json::from_str::<serde_json::Value>(&last).expect("an object")["error"].clone()
+    };
+    let error = failure(&map("[1, 2, 3]\n", &["--json"]));
+    assert_eq!((&error["type"], &error["index"]), (&"type_mismatch".into(), &0.into()), "{error}");
+    assert!(error["help"].as_str().is_some_and(|help| help.contains("[[1, 2, 3]]")), "{error}");
+    let error = failure(&map("[\"a\", \"b\"]\n", &["--json"]));
+    assert!(error["type"] == "type_mismatch" && error["help"].is_null(), "{error}");
+}
+
+#[test]
 fn a_map_waits_for_room_in_the_queue_and_a_submit_is_refused() {
     let mut stack =
         Stack::scheduler(&["-mt", "3"], &[&guest("examples/bench/guest"), &guest("tests/guests/behaviour")]);

@@ -228,6 +228,16 @@ fn lines_of_guests_are_seen_with_task_and_worker() {
     let worker = stack.status()["workers"][0]["name"].clone();
     assert!(lines.iter().all(|line| line["worker"] == worker));
     assert_ne!(lines[0]["task"], lines[2]["task"]);
+    // On the clock of everybody, which `date` reads as well: between the start of this run and now.
+    let date = |arguments: &[&str]| {
+        let out = Command::new("date").args(["-u", "+%s"]).args(arguments).output().expect("date");
+        text(&out.stdout).trim().parse::<u64>().unwrap_or_else(|_| panic!("{arguments:?}: {}", text(&out.stderr)))
+    };
+    for line in &lines {
+        let time = line["time"].as_str().unwrap_or_else(|| panic!("no time in {line}"));
+        let seconds = date(&["-d", time]);
+        assert!((date(&[]) - LONG.as_secs()..=date(&[])).contains(&seconds), "{line}");
+    }
 
     // One task's alone, for people, from the monitor address.
     let task = lines[2]["task"].as_str().expect("a task");

@@ -1,4 +1,4 @@
-//! Every option of the original, by flag, by every short flag and by file; and everything that can be wrong in a file.
+//! Every option of the original, by flag, by every short flag and by file; what can be wrong in a file is in `mistakes`.
 //!
 //! The table is the inventory of Scaler 1.12 and 1.15. An option that is forgotten, a spelling that is lost, or one of
 //! ours that is not in the table fails here. What they do is for other tests, for those of queues, balance, time-outs,
@@ -356,7 +356,11 @@ fn lists_end_before_the_address_and_flags_that_are_none_are_explained() {
             &["--protected", "`maybe` is not one of true, false"][..],
         ),
         ("cluster", &["tcp://h:1", "-dss", "1"], &["'-dss'", "-ds (--death-timeout-seconds)"]),
-        ("cluster", &["tcp://h:1", "-n", "eight"], &["--num-of-workers", "`eight` is not a whole number from 0"]),
+        (
+            "cluster",
+            &["tcp://h:1", "-n", "eight"],
+            &["--num-of-workers", "`eight` is not a whole number; give 1 to 1024"],
+        ),
         ("cluster", &["tcp://h:1", "-ds"], &["--death-timeout-seconds", "value is required"]),
         ("scheduler", &["tcp://127.0.0.1:1", "-ap", "evne"], &["did you mean `even`?"]),
     ] {
@@ -382,115 +386,6 @@ fn scaler(arguments: &[&str]) -> Output {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// A line of a file, and what must be said about it: with its line, its key, and what to do.
-const MISTAKES: &[(&str, &str, &str)] = &[
-    ("[scheduler]", "", ""),
-    // Scenario 95: no scheme, no port, unknown scheme, unknown key, bad enumeration.
-    (
-        "scheduler_address = \"127.0.0.1:8516\"",
-        "[scheduler] scheduler_address:",
-        "for instance, `tcp://127.0.0.1:8516`",
-    ),
-    ("object_storage_address = \"tcp://127.0.0.1\"", "[scheduler] object_storage_address:", "has no port; write"),
-    ("monitor_address = 5", "[scheduler] monitor_address:", "write, for instance, `tcp://127.0.0.1:5`"),
-    ("protected = \"False\"", "[scheduler] protected:", "write false without quotes"),
-    ("max_attempts = \"3\"", "[scheduler] max_attempts:", "write 3 without quotes"),
-    ("client_timeout = 5", "no key `client_timeout`", "did you mean `client_timeout_seconds`?"),
-    ("num_of_workers = 5", "no key `num_of_workers`", "it is a key of [cluster], move it there"),
-    ("worker_timeout_seconds = 0", "[scheduler] worker_timeout_seconds:", "give at least 1"),
-    ("load_balance_seconds = 1.5", "[scheduler] load_balance_seconds:", "expected a whole number, not 1.5"),
-    ("allocate_policy = \"evne\"", "[scheduler] allocate_policy:", "did you mean `even`?"),
-    ("scaling_controller_strategy = \"vanilla\"", "[scheduler] scaling_controller_strategy:", "leave `scaling"),
-    ("logging_paths = \"/dev/stdout\"", "[scheduler] logging_paths:", "write [\"/dev/stdout\"]"),
-    ("logging_level = 10", "[scheduler] logging_level:", "is not one of NOTSET, DEBUG"),
-    ("logging_config_file = \"log.conf\"", "[scheduler] logging_config_file:", "use logging_level"),
-    ("[cluster]", "", ""),
-    ("scheduler_address = \"tcp://127.0.0.1:8516\"", "", ""),
-    ("preload = \"init.configure()\"", "[cluster] preload:", "column"),
-    // Scenarios 96 and 97.
-    ("per_worker_capabilities = \" gpu=two\"", "[cluster] per_worker_capabilities:", "`two` is not an integer"),
-    ("worker_names = \" a , b \"", "[cluster] worker_names:", "give one name for each worker"),
-    ("num_of_workers = 3", "", ""),
-    ("log_hub_address = \"tcp://127.0.0.1:1\"", "[cluster] log_hub_address:", "leave it out"),
-    ("[cluster.grants]", "", ""),
-    ("clok = false", "[cluster.grants] clok:", "did you mean `clock`?"),
-    ("random = \"no\"", "[cluster.grants] random:", "write false without quotes"),
-    ("environment = [\"PATH\", \"=x\"]", "[cluster.grants] environment:", "write `NAME` or `NAME=value`"),
-    ("[[cluster.grants.directories]]", "[cluster.grants.directories] guest_path:", "guest_path = \"/data\""),
-    ("host_path = \"/nowhere/at/all\"", "[cluster.grants.directories] host_path:", "create it first"),
-    ("acess = \"read-only\"", "[cluster.grants.directories] acess:", "did you mean `access`?"),
-    ("access = \"readwrite\"", "[cluster.grants.directories] access:", "did you mean `read-write`?"),
-    ("[[cluster.grants.directories]]", "", ""),
-    ("host_path = \"/\"", "", ""),
-    ("guest_path = \"data\"", "[cluster.grants.directories] guest_path:", "write \"/data\""),
-    ("[[cluster.grants.directories]]", "", ""),
-    ("guest_path = \"/same\"", "", ""),
-    ("host_path = \"/\"", "", ""),
-    ("[[cluster.grants.directories]]", "", ""),
-    ("host_path = \"/\"", "", ""),
-    ("guest_path = \"/same\"", "[cluster.grants.directories] guest_path:", "give each folder its own"),
-    ("[object_storage]", "there is no section [object_storage]", "did you mean [object_storage_server]?"),
-    ("[webui]", "", ""),
-    ("monitor_address = \"tcp://127.0.0.1:8518\"", "", ""),
-    ("web_port = 80810", "[webui] web_port:", "give 1 to 65535"),
-    ("web_host = \"http://farm:80\"", "[webui] web_host:", "write \"farm\", and web_port = 80"),
-];
-
-#[test]
-fn twenty_mistakes_and_more_are_told_at_once_with_file_line_key_and_remedy() {
-    let folder = tempfile::tempdir().expect("folder");
-    let path = folder.path().join("deploy.toml");
-    fs::write(&path, MISTAKES.iter().map(|(line, ..)| format!("{line}\n")).collect::<String>()).expect("file");
-    let name = path.to_str().expect("text");
-    let checked = scaler(&["config", "check", name]);
-    let errors = text(&checked.stderr);
-    assert_eq!(checked.status.code(), Some(2), "{errors}");
-    let mut expected = 0;
-    for (index, (line, about, remedy)) in MISTAKES.iter().enumerate().filter(|(_, (_, about, _))| !about.is_empty()) {
-        let is_told = |error: &str| {
-            error.starts_with(&format!("error: {name}:{}: ", index + 1))
-                && error.contains(about)
-                && error.contains(remedy)
-        };
-        assert!(
-            errors.lines().any(is_told),
-            "`{line}` should give line {}, {about:?} and {remedy:?}:\n{errors}",
-            index + 1
-        );
-        expected += 1;
-    }
-    assert!(expected >= 20, "{expected}");
-    assert_eq!(errors.lines().filter(|line| line.starts_with("error: ")).count(), expected, "{errors}");
-    // The servers tell all mistakes of their own section.
-    for (program, section) in
-        [(env!("CARGO_BIN_EXE_scaler_scheduler"), "[scheduler]"), (env!("CARGO_BIN_EXE_scaler_cluster"), "[cluster")]
-    {
-        let output = Command::new(program).args(["-c", name]).stdin(Stdio::null()).output().expect(program);
-        let told = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{told}");
-        for error in errors.lines().filter(|error| error.contains(&format!(": {section}"))) {
-            assert!(told.lines().any(|line| line == error), "{program} does not say {error:?}:\n{told}");
-        }
-    }
-    let report: Value = serde_json::from_slice(&scaler(&["config", "check", name, "--json"]).stdout).expect("JSON");
-    let mistakes = report["mistakes"].as_array().expect("mistakes");
-    assert_eq!((report["ok"].clone(), mistakes.len()), (json!(false), expected));
-    assert!(mistakes.iter().all(|mistake| mistake["line"].is_u64() && mistake["column"].is_u64()), "{mistakes:?}");
-    assert_eq!(mistakes[0]["key"], "scheduler_address");
-}
-
-#[test]
-fn several_breaks_of_the_syntax_are_told_and_what_can_be_read_is_checked() {
-    let folder = tempfile::tempdir().expect("folder");
-    let path = folder.path().join("deploy.toml");
-    fs::write(&path, "[scheduler]\nscheduler_address = \nmax_attempt = 3\nprotected = tru\n").expect("file");
-    let errors = text(&scaler(&["config", "check", path.to_str().expect("text")]).stderr);
-    for expected in ["deploy.toml:2: not valid TOML", "deploy.toml:3: [scheduler] has no key", "deploy.toml:4: "] {
-        assert!(errors.contains(expected), "{expected:?} is not in:\n{errors}");
-    }
-    assert!(!errors.contains("missing the required"), "{errors}");
 }
 
 #[test]

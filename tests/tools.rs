@@ -97,4 +97,18 @@ fn demo_loses_nothing_and_leaves_its_pictures() {
     for name in ["paths.png", "surface.png", "convergence.png"] {
         assert_eq!(png_size(&output.join(name)), (1600, 1000), "{name}");
     }
+    // For programs: the figures on stdout, the story on stderr.
+    let out = Command::new(SCALER)
+        .args(["demo", "--json", "--output", &output.to_string_lossy()])
+        .current_dir(folder.path())
+        .output()
+        .expect("scaler demo");
+    let told = text(&out.stderr);
+    assert!(out.status.success(), "{told}");
+    let figures: Value = serde_json::from_slice(&out.stdout).expect("one JSON object on stdout");
+    for key in ["tasks", "elapsed_seconds", "tasks_per_second", "sandbox_start_p50_us", "demo_seconds"] {
+        assert!(figures[key].as_f64() > Some(0.0), "{key} in {figures}");
+    }
+    assert_eq!(figures["pictures"].as_array().map(Vec::len), Some(3), "{figures}");
+    assert!(told.contains("every result arrived once") && told.matches("kill -9").count() == 2, "{told}");
 }

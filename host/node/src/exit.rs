@@ -24,6 +24,8 @@ pub struct Coded {
     pub message: String,
     /// The word for it where failures are told as JSON, if the code does not say enough.
     pub kind: Option<&'static str>,
+    /// What to do about it, where that is told apart.
+    pub help: Option<String>,
 }
 
 impl fmt::Display for Coded {
@@ -36,12 +38,17 @@ impl std::error::Error for Coded {}
 
 /// An error with its own exit code.
 pub fn coded(code: u8, message: impl Into<String>) -> anyhow::Error {
-    anyhow::Error::new(Coded { code, message: message.into(), kind: None })
+    anyhow::Error::new(Coded { code, message: message.into(), kind: None, help: None })
 }
 
 /// An error with its own exit code, and a word of its own for it.
 pub fn named(code: u8, kind: &'static str, message: impl Into<String>) -> anyhow::Error {
-    anyhow::Error::new(Coded { code, message: message.into(), kind: Some(kind) })
+    anyhow::Error::new(Coded { code, message: message.into(), kind: Some(kind), help: None })
+}
+
+/// The same with what to do about it, told apart from what happened.
+pub fn helped(code: u8, kind: &'static str, message: impl Into<String>, help: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::new(Coded { code, message: message.into(), kind: Some(kind), help: Some(help.into()) })
 }
 
 /// The code that an error asks for.

@@ -13,15 +13,20 @@ use std::{env, fs, path::PathBuf, process::Command};
 fn guests_of_the_repository_build() {
     let folder = tempfile::tempdir().unwrap();
     for (guest, wasi, function) in [
-        ("examples/hello/guest", false, "greeting:greet"),
-        ("examples/preload/guest", false, "init:configure"),
-        ("tests/guests/behaviour", false, "hostile:recurse_forever"),
-        ("tests/guests/wasi", true, "files:read"),
+        ("examples/hello/guest", false, "guest.greeting:greet"),
+        ("examples/preload/guest", false, "guest.init:configure"),
+        ("tests/guests/behaviour", false, "guest.hostile:recurse_forever"),
+        ("tests/guests/wasi", true, "guest.files:read"),
+        // An interface of a package: calls leave the package out.
+        ("tests/guests/bindgen", false, "guest.echo:one_shape"),
     ] {
         let output = folder.path().join("a").join("guest.wasm");
         let built = build(&root().join(guest), &output).unwrap();
         assert_eq!(built.wasi, wasi, "{guest}");
         assert!(built.functions.iter().any(|name| name == function), "{guest}: {:?}", built.functions);
+        let is_call =
+            |name: &String| scaler_proto::call::Call::parse(name).is_ok_and(|call| call.module.contains("guest"));
+        assert!(built.functions.iter().all(is_call), "{guest}: {:?}", built.functions);
         let bytes = fs::read(&output).unwrap();
         assert_eq!(bytes.len() as u64, built.size_bytes);
         let home = PathBuf::from(env::var_os("HOME").unwrap());
@@ -185,7 +190,7 @@ fn a_component_made_by_hand_passes_through_and_runs() {
     fs::write(folder.path().join("hand.wasm"), &bytes).unwrap();
     let output = folder.path().join("modules/hand.wasm");
     let built = build(&folder.path().join("hand.wasm"), &output).unwrap();
-    assert_eq!((built.functions, built.wasi), (vec!["add".to_owned(), "divide".to_owned()], false));
+    assert_eq!((built.functions, built.wasi), (vec!["hand:add".to_owned(), "hand:divide".to_owned()], false));
     assert_eq!(fs::read(&output).unwrap(), bytes);
     let guest = Guest::load(&output);
     let arguments = |left: u8, right: u8| [0x92, left, right];

@@ -49,14 +49,15 @@ pub fn run_locally(settings: &ClusterSettings, call: &Call) -> anyhow::Result<Lo
     };
     let is_there = modules.iter().any(|(info, _)| is_known(info));
     let (info, signature, bound) = bind(call, modules.iter().map(|(info, _)| info)).map_err(|reason| {
-        let looked = if is_there { String::new() } else { where_looked(&settings.module_path, modules.is_empty()) };
         let is_bound = reason.starts_with(&format!("{}:{}: ", call.module, call.function));
-        let kind = match is_there {
-            false => "unknown_module",
-            true if is_bound => "type_mismatch",
-            true => "unknown_function",
-        };
-        exit::named(exit::USAGE, kind, format!("{reason}{looked}"))
+        match is_there {
+            false => {
+                let looked = where_looked(&settings.module_path, modules.is_empty());
+                exit::helped(exit::USAGE, "unknown_module", reason, looked)
+            }
+            true if is_bound => exit::named(exit::USAGE, "type_mismatch", reason),
+            true => exit::named(exit::USAGE, "unknown_function", reason),
+        }
     })?;
     let file = modules.iter().find(|(other, _)| other.path == info.path).map(|(_, file)| file);
     let bytes = fs::read(file.unwrap_or(&PathBuf::new()))?;
@@ -77,7 +78,7 @@ fn where_looked(folder: &Path, is_empty: bool) -> String {
         true => format!("there is no module in {shown}"),
         false => format!("the modules are those in {shown}"),
     };
-    format!("\nhelp: {what}; --module-path names another one (`scaler build` puts components into GUEST/modules)")
+    format!("{what}; --module-path names another one (`scaler build` puts components into GUEST/modules)")
 }
 
 fn run(

@@ -9,7 +9,10 @@ use std::{
 use clap::Subcommand;
 
 use super::{output, roles};
-use crate::{config, exit};
+use crate::{
+    config::{self, ConfigError},
+    exit,
+};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ConfigArgs {
@@ -44,18 +47,22 @@ pub(super) fn config(arguments: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let ConfigCommand::Check(CheckArgs { file, json }) = &arguments.command;
     let report = match config::check(file) {
         Ok(report) => report,
-        Err(error) if *json => return Err(exit::coded(exit::USAGE, error.to_string())),
+        Err(error) if *json => return Err(roles::as_error(&error)),
         Err(error) => return Ok(roles::refuse(&error)),
     };
     let text = if *json { report.to_json().to_string() + "\n" } else { report.picture() };
     output::written(io::stdout().lock().write_all(text.as_bytes()))?;
-    if !json {
-        let mut stderr = io::stderr().lock();
-        let lines = report.warnings.iter().map(|line| format!("warning: {line}"));
-        for line in lines.chain(report.mistakes.iter().map(|mistake| format!("error: {mistake}"))) {
-            // With stderr closed there is nobody to tell; the exit code says it too.
-            let _ = writeln!(stderr, "{line}");
-        }
+    if *json && !report.mistakes.is_empty() {
+        return Err(roles::as_error(&ConfigError::Mistakes(report.mistakes)));
+    }
+    if *json {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut stderr = io::stderr().lock();
+    let lines = report.warnings.iter().map(|line| format!("warning: {line}"));
+    for line in lines.chain(report.mistakes.iter().map(|mistake| format!("error: {mistake}"))) {
+        // With stderr closed there is nobody to tell; the exit code says it too.
+        let _ = writeln!(stderr, "{line}");
     }
     Ok(ExitCode::from(if report.mistakes.is_empty() { exit::SUCCESS } else { exit::USAGE }))
 }

@@ -4,6 +4,7 @@
 //! a result; the exit code is the same in both.
 
 use std::{
+    borrow::Cow,
     fmt,
     io::{self, Write as _},
     process::ExitCode,
@@ -81,8 +82,11 @@ pub(super) fn explain(error: &anyhow::Error, as_json: bool) -> ExitCode {
 
 /// Wrong usage, as clap words it, in the same form.
 pub(super) fn usage(message: &str) -> String {
-    let message = message.trim().trim_start_matches("error: ").to_owned();
-    Told { code: exit::USAGE, kind: "usage", message, hint: None, id: None, task: None, element: None }.object()
+    let text = message.trim().trim_start_matches("error: ");
+    // Tips and the command's form follow after an empty line.
+    let (message, hint) = text.split_once("\n\n").map_or((text, None), |(message, rest)| (message, Some(rest.trim())));
+    let (message, hint) = (message.to_owned(), hint.map(Cow::Borrowed));
+    Told { code: exit::USAGE, kind: "usage", message, hint, id: None, task: None, element: None }.object()
 }
 
 /// Everything that is known about a failure.
@@ -91,7 +95,7 @@ struct Told<'e> {
     /// One of the words that the README lists.
     kind: &'static str,
     message: String,
-    hint: Option<&'static str>,
+    hint: Option<Cow<'e, str>>,
     /// A call without a cluster has no id.
     id: Option<String>,
     task: Option<Ended<'e>>,
@@ -108,18 +112,20 @@ struct Ended<'e> {
 impl<'e> Told<'e> {
     fn of(error: &'e anyhow::Error) -> Self {
         let code = exit::code_of(error);
-        let named = cause::<exit::Coded>(error).and_then(|coded| coded.kind);
+        let coded = cause::<exit::Coded>(error);
+        let named = coded.and_then(|coded| coded.kind);
+        let hint = coded.and_then(|coded| coded.help.as_deref()).map(Cow::Borrowed);
         let kind = named.unwrap_or(match code {
             exit::USAGE => "usage",
             exit::UNREACHABLE => "unreachable",
             _ => "failed",
         });
         let element = error.downcast_ref::<AtElement>();
-        let mut told = Self { code, kind, message: chain(error), hint: None, id: None, task: None, element };
+        let mut told = Self { code, kind, message: chain(error), hint, id: None, task: None, element };
         if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
             (told.code, told.kind) = (128 + interrupted.signal, "interrupted");
         } else if let Some(client) = cause::<Error>(error) {
-            (told.code, told.kind, told.hint) = (code_of(client), kind_of(client), hint(client));
+            (told.code, told.kind, told.hint) = (code_of(client), kind_of(client), hint_of(client).map(Cow::Borrowed));
             (told.id, told.task) = match innermost(client) {
                 Error::Task(task) => (Some(task.task.to_string()), Some(Ended::of(task))),
                 Error::Canceled { task, .. } => (Some(task.to_string()), None),
@@ -157,7 +163,7 @@ impl<'e> Told<'e> {
                 text.push_str(&format!("  {line}\n"));
             }
         }
-        if let Some(hint) = self.hint {
+        if let Some(hint) = &self.hint {
             text.push_str(&format!("help: {hint}\n"));
         }
         text
@@ -188,7 +194,7 @@ impl<'e> Told<'e> {
             error.insert("index".to_owned(), (*index).into());
             error.insert("place".to_owned(), place.as_str().into());
         }
-        error.extend(self.hint.map(|hint| ("help".to_owned(), hint.into())));
+        error.extend(self.hint.as_deref().map(|hint| ("help".to_owned(), hint.into())));
         json!({ "error": error }).to_string() + "\n"
     }
 }
@@ -251,12 +257,11 @@ fn kind_of(error: &Error) -> &'static str {
     }
 }
 
-fn hint(error: &Error) -> Option<&'static str> {
+fn hint_of(error: &Error) -> Option<&'static str> {
     match error {
         Error::Unreachable { .. } => Some("is the scheduler running, and is this its scheduler_address?"),
-        Error::NoCluster { .. } => {
-            Some("start one with `scaler_cluster ADDRESS`; `scaler status ADDRESS` shows what is there")
-        }
+        // The scheduler's own words say which cluster to start.
+        Error::NoCluster { .. } => Some("`scaler status ADDRESS` shows what is there"),
         _ => None,
     }
 }

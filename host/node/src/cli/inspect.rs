@@ -8,11 +8,11 @@ use std::{
     process::ExitCode,
 };
 
-use scaler_module::{Function, Module, Type};
+use scaler_module::{Module, Type};
 use serde_json::{Value, json};
 
 use super::output;
-use crate::exit;
+use crate::{exit, guest};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct InspectArgs {
@@ -38,19 +38,6 @@ pub(super) fn inspect(arguments: &InspectArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `file.interface:function` with the names that a call uses: snake_case, no package, no version.
-fn call_name(stem: &str, function: &Function) -> String {
-    let name = function.name.replace('-', "_");
-    match &function.interface {
-        None => format!("{stem}:{name}"),
-        Some(interface) => {
-            let bare = interface.split('@').next().unwrap_or_default();
-            let last = bare.rsplit('/').next().unwrap_or_default().replace('-', "_");
-            format!("{stem}.{last}:{name}")
-        }
-    }
-}
-
 fn picture(stem: &str, path: &str, module: &Module) -> String {
     let mut text = format!("{path}  {} bytes  {}\n", module.size_bytes, module.hash);
     for line in module.docs.iter().flat_map(|docs| docs.lines()) {
@@ -58,7 +45,7 @@ fn picture(stem: &str, path: &str, module: &Module) -> String {
     }
     text.push_str(if module.functions.is_empty() { "\nno functions\n" } else { "\nfunctions\n" });
     for function in &module.functions {
-        let _ = writeln!(text, "  {}{}", call_name(stem, function), function.signature.describe());
+        let _ = writeln!(text, "  {}{}", guest::call_name(stem, function), function.signature.describe());
         for line in function.docs.iter().flat_map(|docs| docs.lines()) {
             let _ = writeln!(text, "      {line}");
         }
@@ -92,7 +79,7 @@ fn object(stem: &str, module: &Module) -> Value {
             })
         });
         json!({
-            "call": call_name(stem, function),
+            "call": guest::call_name(stem, function),
             "interface": function.interface,
             "function": function.name,
             "signature": function.signature.describe(),

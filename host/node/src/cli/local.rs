@@ -14,7 +14,7 @@ use super::{
 use crate::{
     agent,
     config::{self, ClusterSettings, LoggingLevel, LoggingSettings},
-    exit, logging,
+    logging,
 };
 
 #[derive(Clone, Debug, clap::Args)]
@@ -39,7 +39,7 @@ pub(super) struct RunArgs {
 pub(super) fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     let settings = match config::load::<ClusterSettings>(cluster_arguments(arguments)) {
         Ok(loaded) => loaded.settings,
-        Err(error) if arguments.json => return Err(exit::coded(exit::USAGE, error.to_string())),
+        Err(error) if arguments.json => return Err(roles::as_error(&error)),
         Err(error) => return Ok(roles::refuse(&error)),
     };
     // stdout belongs to the result; what the guest logs is for people.

@@ -28,7 +28,7 @@ pub(super) struct LogsArgs {
     /// Go on with what is written from now on, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
-    /// One JSON object a line
+    /// One JSON object a line, with its time (UTC) as `time`
     #[arg(long)]
     pub(super) json: bool,
     /// Only what this task writes
@@ -95,6 +95,8 @@ struct Printer {
     is_coloured: bool,
     /// Epoch of the scheduler and number of the last line.
     printed: (u64, u64),
+    /// When that scheduler's clock began, since 1970; looked at once, so that times of lines do not shift.
+    started_ms: u64,
 }
 
 impl Printer {
@@ -104,6 +106,7 @@ impl Printer {
             json: arguments.json,
             is_coloured: io::stdout().is_terminal() && output::wants_colours(),
             printed: (0, 0),
+            started_ms: 0,
         }
     }
 
@@ -111,20 +114,24 @@ impl Printer {
         let epoch = view.scheduler.epoch;
         let last = if self.printed.0 == epoch { self.printed.1 } else { 0 };
         let first = view.logs.partition_point(|line| line.number <= last);
-        // The scheduler's clock began when it started.
-        let since_1970_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let started_ms = u64::try_from(since_1970_ms).unwrap_or(0).saturating_sub(view.scheduler.uptime_ms);
+        if self.printed.0 != epoch || self.started_ms == 0 {
+            let since_1970_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+            self.started_ms = u64::try_from(since_1970_ms).unwrap_or(0).saturating_sub(view.scheduler.uptime_ms);
+        }
         let names = WorkerNames::of(view);
         let mut text = String::new();
         for line in &view.logs[first..] {
             if self.task.as_ref().is_some_and(|task| *task != line.task) {
                 continue;
             }
+            let at_ms = self.started_ms.saturating_add(line.at_ms);
             if self.json {
-                text.push_str(&serde_json::to_string(line)?);
+                let mut object = serde_json::to_value(line)?;
+                object["time"] = time(at_ms).into();
+                text.push_str(&object.to_string());
                 text.push('\n');
             } else {
-                self.line(started_ms + line.at_ms, line, &names, &mut text);
+                self.line(at_ms, line, &names, &mut text);
             }
         }
         self.printed = (epoch, view.logs.last().map_or(last, |line| line.number.max(last)));
@@ -157,6 +164,19 @@ impl Printer {
     }
 }
 
+/// Date and time in UTC, as RFC 3339 has it.
+fn time(since_1970_ms: u64) -> String {
+    let days = since_1970_ms / 86_400_000;
+    // Years from March on, so that the leap day is their last; 400 of them are 146,097 days.
+    let (era, day) = ((days + 719_468) / 146_097, (days + 719_468) % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let march = (5 * day + 2) / 153;
+    let (month, day) = (if march < 10 { march + 3 } else { march - 9 }, day - (153 * march + 2) / 5 + 1);
+    let year = era * 400 + year + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{}", time_of_day(since_1970_ms))
+}
+
 /// UTC, as in the servers' logs.
 fn time_of_day(since_1970_ms: u64) -> String {
     let (seconds, milliseconds) = (since_1970_ms / 1_000 % 86_400, since_1970_ms % 1_000);
@@ -169,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_line_says_when_where_who_and_what() {
-        let printer = Printer { task: None, json: false, is_coloured: false, printed: (0, 0) };
+        let printer = Printer { task: None, json: false, is_coloured: false, printed: (0, 0), started_ms: 0 };
         let line = |cluster: &str| LogView {
             worker: "host-1".to_owned(),
             cluster: cluster.to_owned(),
@@ -192,5 +212,18 @@ mod tests {
         );
         let both = View { logs: vec![one, other], ..View::default() };
         assert!(told(&both).contains(" host-1/0123 00000000000000f1:12 "), "{}", told(&both));
+    }
+
+    #[test]
+    fn times_have_their_date() {
+        for (since_1970_ms, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_735_689_599_999, "2024-12-31T23:59:59.999Z"),
+            (1_740_787_200_001, "2025-03-01T00:00:00.001Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(time(since_1970_ms), expected);
+        }
     }
 }

@@ -17,7 +17,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use scaler_client::{
-    BoundArguments, Function, MapOptions, PipeItem, PipeReceiver, PipeSender, Value, blocking::Client,
+    BoundArguments, Error, Function, MapOptions, PipeItem, PipeReceiver, PipeSender, Value, blocking::Client,
 };
 
 use super::{
@@ -30,6 +30,8 @@ use crate::exit;
 
 /// Longest line of input.
 const LINE_BYTES_MAX: u64 = 256 << 20;
+/// Longer lines are cut off where they are shown.
+const SHOWN_CHARS_MAX: usize = 60;
 /// Results taken at once.
 const BATCH_MAX: usize = 1024;
 
@@ -227,7 +229,9 @@ impl Input {
                 *elements += 1;
                 let value = Value::from_json(&text).map_err(|error| exit::coded(exit::USAGE, error.to_string()))?;
                 return match value {
-                    value @ (Value::List(_) | Value::Map(_)) => bind(function, value),
+                    value @ (Value::List(_) | Value::Map(_)) => {
+                        function.bind(value).map_err(|error| not_spread(error, function, &text))
+                    }
                     value => bind(function, (value,)),
                 }
                 .map(Some);
@@ -238,6 +242,30 @@ impl Input {
 
 fn bind(function: &Function, arguments: impl scaler_client::IntoArguments) -> anyhow::Result<BoundArguments> {
     Ok(function.bind(arguments)?)
+}
+
+/// Why a line with several arguments does not fit; it may have been meant as the one argument.
+fn not_spread(error: Error, function: &Function, text: &str) -> anyhow::Error {
+    let Error::Bind { function: name, source, .. } = &error else { return error.into() };
+    let value = Value::from_json(text).ok();
+    let gives = match &value {
+        Some(Value::Map(_)) => "an object on a line gives the arguments by name",
+        _ => "an array on a line is the list of arguments",
+    };
+    let is_one = value.is_some_and(|value| function.bind((value,)).is_ok());
+    let line = text.trim();
+    let shown: String = if line.chars().count() > SHOWN_CHARS_MAX {
+        line.chars().take(SHOWN_CHARS_MAX).chain("..".chars()).collect()
+    } else {
+        line.to_owned()
+    };
+    let message = format!("{name}: {source}");
+    if is_one {
+        let help = format!("{gives}; write [{shown}] to give it as the one argument");
+        exit::helped(exit::USAGE, "type_mismatch", message, help)
+    } else {
+        exit::named(exit::USAGE, "type_mismatch", message)
+    }
 }
 
 /// The next line without its end.

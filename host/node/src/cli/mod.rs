@@ -121,9 +121,9 @@ impl Commands {
             Self::Config(arguments) => arguments.is_json(),
             Self::Doctor(arguments) => arguments.json,
             Self::Bench(arguments) => arguments.is_json(),
+            Self::Demo(arguments) => arguments.is_json(),
             // Nothing of these is there to be parsed, or they have options of their own.
             Self::Completions(_)
-            | Self::Demo(_)
             | Self::Scheduler(_)
             | Self::Cluster(_)
             | Self::ObjectStorageServer(_)

@@ -82,10 +82,7 @@ pub(super) fn run_top(arguments: impl IntoIterator<Item = OsString>) -> ExitCode
     let as_json = arguments.iter().any(|word| word == "--json");
     let loaded = match config::load::<TopSettings>(arguments) {
         Ok(loaded) => loaded,
-        Err(ConfigError::Mistakes(mistakes)) if as_json => {
-            let error = exit::coded(exit::USAGE, ConfigError::Mistakes(mistakes).to_string());
-            return failure::explain(&error, true);
-        }
+        Err(error) if as_json && is_failure(&error) => return failure::explain(&as_error(&error), true),
         Err(error) => return refuse(&error),
     };
     for warning in &loaded.warnings {
@@ -115,6 +112,16 @@ fn run<T: Section>(
         }
         exit::of(&error)
     })
+}
+
+/// What is wrong with the command line or the file, for those who want it as JSON.
+pub(super) fn as_error(error: &ConfigError) -> anyhow::Error {
+    exit::coded(exit::USAGE, error.to_string())
+}
+
+/// Whether it is more than a question for help.
+fn is_failure(error: &ConfigError) -> bool {
+    !matches!(error, ConfigError::CommandLine(error) if !error.use_stderr())
 }
 
 /// Says what is wrong with the command line or the file.

@@ -21,10 +21,11 @@ use rustix::{
 };
 use serde_json::{Value, json};
 
-use super::{failure, roles};
+use super::roles;
 use crate::{
     config::{
-        self, ClusterSettings, ConfigError, Mistake, ObjectStorageSettings, SchedulerSettings, Section, WebUiSettings,
+        self, ClusterSettings, ConfigError, Mistake, ObjectStorageSettings, SchedulerSettings, Section, TopSettings,
+        WebUiSettings,
     },
     exit, ready,
     signals::Signals,
@@ -32,6 +33,9 @@ use crate::{
 
 /// What `up` starts when no file is given.
 const DEFAULT_STACK: &str = include_str!("default_stack.toml");
+/// Sections whose servers are started, in the order of their start.
+const SERVERS: [&str; 4] =
+    [ObjectStorageSettings::NAME, SchedulerSettings::NAME, ClusterSettings::NAME, WebUiSettings::NAME];
 /// How long a server may take until it is ready; a preload may take longer.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long one may take to stop before it is killed.
@@ -97,7 +101,8 @@ pub(super) fn up(arguments: &UpArgs) -> anyhow::Result<ExitCode> {
     };
     let sections = match sections(&file) {
         Ok(sections) => sections,
-        Err(code) => return Ok(code),
+        Err(error) if arguments.json => return Err(roles::as_error(&error)),
+        Err(error) => return Ok(roles::refuse(&error)),
     };
     // Before any thread, so that a signal finds the handler.
     let signals = Signals::install()?;
@@ -133,41 +138,24 @@ pub(super) fn up(arguments: &UpArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The sections that the file has, after all of them were checked.
-fn sections(file: &Path) -> Result<Vec<&'static str>, ExitCode> {
-    let text = fs::read_to_string(file).map_err(|error| {
-        let error = format!("cannot read `{}`: {error}; name the deployment file", file.display());
-        failure::explain(&exit::coded(exit::USAGE, error), false)
-    })?;
-    // A file that is no TOML is reported by the first check below.
-    let table = text.parse::<toml::Table>().unwrap_or_default();
-    let mut sections = Vec::new();
-    let mut bad = None;
-    for (name, check) in [
-        (ObjectStorageSettings::NAME, check::<ObjectStorageSettings> as fn(&Path) -> Result<(), ExitCode>),
-        (SchedulerSettings::NAME, check::<SchedulerSettings>),
-        (ClusterSettings::NAME, check::<ClusterSettings>),
-        (WebUiSettings::NAME, check::<WebUiSettings>),
-    ] {
-        // Without a scheduler there is no stack, so that section is checked even when it is not there.
-        if table.contains_key(name) || name == SchedulerSettings::NAME {
-            sections.push(name);
-            bad = check(file).err().or(bad);
+/// The sections of servers that the file has, after everything in it was checked.
+fn sections(file: &Path) -> Result<Vec<&'static str>, ConfigError> {
+    let report = config::check(file)?;
+    let has = |name: &str| report.sections.iter().any(|section| section.name == name);
+    let (has_scheduler, servers) =
+        (has(SchedulerSettings::NAME), SERVERS.into_iter().filter(|name| has(name)).collect());
+    // Whoever watches from elsewhere has nothing to do with the stack.
+    let mut mistakes = report.mistakes;
+    mistakes.retain(|mistake| mistake.section() != Some(TopSettings::NAME));
+    if !has_scheduler {
+        // Without a scheduler there is no stack; it says itself what it lacks.
+        let arguments = [SchedulerSettings::COMMAND.into(), OsString::from("--config"), file.into()];
+        if let Err(ConfigError::Mistakes(more)) = config::load::<SchedulerSettings>(arguments) {
+            let more: Vec<Mistake> = more.into_iter().filter(|mistake| !mistakes.contains(mistake)).collect();
+            mistakes.extend(more);
         }
     }
-    if let Some(code) = bad {
-        return Err(code);
-    }
-    // What is wrong between sections, such as two servers at one port.
-    let report = config::check(file).map_err(|error| roles::refuse(&error))?;
-    let of_ours = |mistake: &Mistake| mistake.section().is_some_and(|section| sections.contains(&section));
-    let mistakes: Vec<Mistake> = report.mistakes.into_iter().filter(of_ours).collect();
-    if mistakes.is_empty() { Ok(sections) } else { Err(roles::refuse(&ConfigError::Mistakes(mistakes))) }
-}
-
-fn check<T: Section>(file: &Path) -> Result<(), ExitCode> {
-    let arguments = [OsString::from(T::COMMAND), OsString::from("--config"), file.into()];
-    config::load::<T>(arguments).map(drop).map_err(|error| roles::refuse(&error))
+    if mistakes.is_empty() { Ok(servers) } else { Err(ConfigError::Mistakes(mistakes)) }
 }
 
 impl Stack {

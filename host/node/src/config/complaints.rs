@@ -1,6 +1,6 @@
 //! What the checks of a section have to say, and the checks that several sections share.
 
-use std::{fmt::Display, path::PathBuf};
+use std::path::PathBuf;
 
 use scaler_net::Address;
 
@@ -34,27 +34,6 @@ impl Complaints {
     pub(super) fn at(&mut self, offset: usize, section: &'static str, key: &str, message: impl Into<String>) {
         let (key, message) = (key.to_owned(), message.into());
         self.0.push(Complaint { section: Some(section), key, offset: Some(offset), message });
-    }
-
-    /// The value must not be zero.
-    pub fn positive(&mut self, key: &'static str, value: u64) {
-        if value == 0 {
-            self.about(key, "must be positive; give at least 1");
-        }
-    }
-
-    /// The value must reach a bound.
-    pub fn at_least<N: PartialOrd + Display>(&mut self, key: &'static str, value: N, least: N) {
-        if value < least {
-            self.about(key, format!("{value} is too small; give at least {least}"));
-        }
-    }
-
-    /// The value must not pass a bound; beyond it, `instead` helps.
-    pub fn at_most<N: PartialOrd + Display>(&mut self, key: &'static str, value: N, most: N, instead: &str) {
-        if value > most {
-            self.about(key, format!("{value} is too many; give at most {most}, and {instead}"));
-        }
     }
 
     /// Another address is made from this one, unless it is given itself under the key `own`.

@@ -14,6 +14,7 @@ use toml::{
 use super::{
     mistake::{ConfigError, Mistake, Place},
     nearest::nearest,
+    repeated::{self, Repeated},
 };
 
 /// Sections that belong to some command, ours or the original's. All others are read over with a warning.
@@ -36,7 +37,7 @@ pub(super) struct File {
 /// What stands in a file.
 #[derive(Default)]
 pub(super) struct Document<'t> {
-    sections: Vec<(String, Vec<Entry<'t>>)>,
+    sections: Vec<(String, Place, Vec<Entry<'t>>)>,
     /// What is wrong with the file as a whole.
     pub(super) mistakes: Vec<Mistake>,
     /// What is probably meant, but not for us.
@@ -53,12 +54,17 @@ pub(super) struct Entry<'t> {
 impl<'t> Document<'t> {
     /// Whether the file has this section.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.sections.iter().any(|(known, _)| known == name)
+        self.sections.iter().any(|(known, ..)| known == name)
     }
 
     /// The entries of one section; none when it is not there.
     pub(super) fn section(&self, name: &str) -> &[Entry<'t>] {
-        self.sections.iter().find(|(known, _)| known == name).map_or(&[], |(_, entries)| entries)
+        self.sections.iter().find(|(known, ..)| known == name).map_or(&[], |(.., entries)| entries)
+    }
+
+    /// Where a section begins.
+    pub(super) fn place(&self, name: &str) -> Option<&Place> {
+        self.sections.iter().find(|(known, ..)| known == name).map(|(_, place, _)| place)
     }
 }
 
@@ -74,8 +80,7 @@ impl File {
         let (tables, errors) = DeTable::parse_recoverable(&self.text);
         let mut document = Document::default();
         for error in errors {
-            let place = self.place(error.span().map_or(0, |span| span.start));
-            document.mistakes.push(Mistake::Syntax { place, message: error.message().to_owned() });
+            document.mistakes.push(self.syntax(error.message(), error.span().unwrap_or(0..0)));
         }
         for (key, value) in tables.into_inner() {
             let place = self.place(key.span().start);
@@ -88,7 +93,7 @@ impl File {
                         key: key.into_inner().into_owned(),
                         value,
                     });
-                    document.sections.push((section, entries.collect()));
+                    document.sections.push((section, place, entries.collect()));
                 }
                 DeValue::Table(_) => match near_section(&section) {
                     Some(nearest) => {
@@ -112,6 +117,23 @@ impl File {
             }
         }
         document
+    }
+
+    /// What the parser found, in terms of keys and sections where it can be.
+    fn syntax(&self, message: &str, span: Range<usize>) -> Mistake {
+        let place = self.place(span.start);
+        let found = (message == "duplicate key").then(|| repeated::find(&self.text, span.clone())).flatten();
+        match found {
+            Some(Repeated { section, key, first, first_is_section }) => {
+                Mistake::Repeated { place, section, key, first, first_is_section }
+            }
+            None => Mistake::Syntax { place, message: message.to_owned() },
+        }
+    }
+
+    /// The file's path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Line and column of an offset.

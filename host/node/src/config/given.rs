@@ -3,9 +3,14 @@
 use std::{collections::BTreeMap, error::Error as _, ffi::OsString};
 
 use clap::{Arg, ArgMatches, Command, error::ErrorKind, parser::ValueSource};
+use scaler_proto::capability::Capabilities;
 use toml::{Spanned, de::DeValue};
 
-use super::{argv, mistake::Place, values::boolean};
+use super::{
+    argv,
+    mistake::Place,
+    values::{Names, boolean},
+};
 
 /// What was given for one option.
 #[derive(Clone, Debug)]
@@ -99,10 +104,11 @@ fn word(arg: &Arg, value: &DeValue<'_>) -> Result<String, String> {
             Ok(value) => format!("\"{text}\" is text; write {value} without quotes"),
             Err(_) => format!("expected {expected}, not \"{text}\""),
         }),
-        (DeValue::Integer(number), "a whole number") => match i128::from_str_radix(number.as_str(), number.radix()) {
-            Ok(number) => Ok(number.to_string()),
-            Err(_) => Err(format!("{number} is too large")),
-        },
+        (DeValue::Integer(number), "a whole number") => {
+            let parsed = i128::from_str_radix(number.as_str(), number.radix());
+            // What is too long even for that is refused by the option, which knows its range.
+            Ok(parsed.map_or_else(|_| number.as_str().to_owned(), |number| number.to_string()))
+        }
         (DeValue::String(text), "a whole number") if text.trim().parse::<i128>().is_ok() => {
             Err(format!("\"{text}\" is text; write {} without quotes", text.trim()))
         }
@@ -111,8 +117,41 @@ fn word(arg: &Arg, value: &DeValue<'_>) -> Result<String, String> {
             Err(check(arg, &number.to_string()).err().unwrap_or_else(|| format!("this is text; write \"{number}\"")))
         }
         (DeValue::String(text), _) => Err(format!("expected {expected}, not \"{text}\"")),
+        (DeValue::Array(entries), _) => Err(match in_one(arg, entries) {
+            Some(one) => format!("this is no list; write {one}"),
+            None => format!("expected {expected}, not a list"),
+        }),
+        (DeValue::Table(table), _) if is_joined(arg) => {
+            let pairs: Option<Vec<String>> = table
+                .iter()
+                .map(|(name, value)| Some(format!("{}={}", name.get_ref(), number(value.get_ref())?)))
+                .collect();
+            let text = pairs.map(|pairs| pairs.join(",")).filter(|text| check(arg, text).is_ok());
+            Err(text.map_or_else(|| format!("expected {expected}, not a table"), |text| format!("write \"{text}\"")))
+        }
         (other, _) => Err(format!("expected {expected}, not {}", kind(other))),
     }
+}
+
+/// Whether the option is one text whose entries are separated by commas.
+fn is_joined(arg: &Arg) -> bool {
+    use std::any::TypeId;
+    let kind = arg.get_value_parser().type_id();
+    kind == TypeId::of::<Names>() || kind == TypeId::of::<Capabilities>()
+}
+
+/// A list as the one value that was probably meant, as the file has it.
+fn in_one(arg: &Arg, entries: &[Spanned<DeValue<'_>>]) -> Option<String> {
+    let words: Option<Vec<String>> = entries.iter().map(|entry| word(arg, entry.get_ref()).ok()).collect();
+    let words = words.filter(|words| !words.is_empty() && (words.len() == 1 || is_joined(arg)))?;
+    let text = words.join(",");
+    check(arg, &text).ok()?;
+    Some(if argv::is_boolean(arg) || is_number(arg) { text } else { format!("\"{text}\"") })
+}
+
+fn number(value: &DeValue<'_>) -> Option<i64> {
+    let DeValue::Integer(number) = value else { return None };
+    i64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
 /// Whether the option takes a number.

@@ -14,7 +14,7 @@ use super::{
     effective::{self, Derived, Effective},
     file::{Document, File},
     given::{self, Given, Givens},
-    mistake::{ConfigError, Mistake, Place},
+    mistake::{ConfigError, Gap, Mistake, Place},
     nearest::nearest,
     sections::{self, LoggingSettings},
 };
@@ -174,7 +174,8 @@ pub(super) fn layer<T: Section>(
         // What is lacking may be what could not be read.
         if is_readable && !broken.iter().any(|(broken, _)| broken == key) {
             let (section, key) = (T::NAME.to_owned(), (*key).to_owned());
-            mistakes.push(Mistake::Missing { section, key, example: (*example).to_owned() });
+            let (gap, example) = (gap::<T>(file, document), (*example).to_owned());
+            mistakes.push(Mistake::Missing { gap, section, key, example, program: T::COMMAND });
         }
         // With something in its place the rest can still be checked.
         givens.insert((*key).to_owned(), Given { words: vec![example.into()], place: Place::Default });
@@ -194,6 +195,14 @@ pub(super) fn layer<T: Section>(
         effective.push(Effective { key: key.to_owned(), value, place, derived: None, inner });
     }
     Layered { settings, effective, mistakes }
+}
+
+fn gap<T: Section>(file: Option<&File>, document: &Document<'_>) -> Gap {
+    match (file, document.place(T::NAME)) {
+        (None, _) => Gap::NoFile,
+        (Some(file), None) => Gap::NoSection(file.path().to_owned()),
+        (Some(_), Some(place)) => Gap::Section(place.clone()),
+    }
 }
 
 fn from_file<T: Section>(

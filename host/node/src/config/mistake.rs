@@ -79,19 +79,45 @@ pub enum Mistake {
         /// What is wrong with it, and what to do.
         message: String,
     },
+    /// A key or a section that stands in the file before.
+    #[error("{place}: {}", repeated(section, key, *first, *first_is_section))]
+    Repeated {
+        /// Where it stands again.
+        place: Place,
+        /// The section.
+        section: String,
+        /// The key; empty for the section itself.
+        key: String,
+        /// The line where it stands first, counted from 1.
+        first: usize,
+        /// That line begins a section.
+        first_is_section: bool,
+    },
     /// A required setting that nobody gave.
-    #[error(
-        "missing the required `{key}`: give it as the first argument, or as `{key}` in section [{section}] of the file \
-         named by --config; for instance {example}"
-    )]
+    #[error("{}", missing(gap, section, key, example, program))]
     Missing {
+        /// Where it could stand.
+        gap: Gap,
         /// The section.
         section: String,
         /// The key.
         key: String,
         /// A value that would do.
         example: String,
+        /// The program that needs it.
+        program: &'static str,
     },
+}
+
+/// Where a setting is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// No file was named.
+    NoFile,
+    /// This file does not have the section.
+    NoSection(PathBuf),
+    /// The section begins here.
+    Section(Place),
 }
 
 /// Why there are no settings.
@@ -101,7 +127,7 @@ pub enum ConfigError {
     #[error("{0}")]
     CommandLine(#[from] clap::Error),
     /// The file cannot be read.
-    #[error("cannot read the configuration file `{}`: {source}; check the path given to --config", path.display())]
+    #[error("cannot read the configuration file `{}`: {source}; give the path of a file that is there", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -120,7 +146,7 @@ impl ConfigError {
 }
 
 impl Mistake {
-    /// Where it is; a setting that is missing is nowhere.
+    /// Where it is; a setting that is missing is missing from its section, and without one nowhere.
     #[must_use]
     pub fn place(&self) -> Option<&Place> {
         match self {
@@ -128,7 +154,9 @@ impl Mistake {
             | Self::UnknownKey { place, .. }
             | Self::UnknownSection { place, .. }
             | Self::NoSection { place, .. }
-            | Self::Value { place, .. } => Some(place),
+            | Self::Value { place, .. }
+            | Self::Repeated { place, .. }
+            | Self::Missing { gap: Gap::Section(place), .. } => Some(place),
             Self::Missing { .. } => None,
         }
     }
@@ -142,6 +170,7 @@ impl Mistake {
             | Self::UnknownSection { section, .. }
             | Self::NoSection { section, .. }
             | Self::Value { section, .. }
+            | Self::Repeated { section, .. }
             | Self::Missing { section, .. } => Some(section),
         }
     }
@@ -154,6 +183,7 @@ impl Mistake {
             Self::UnknownKey { key, .. }
             | Self::NoSection { key, .. }
             | Self::Value { key, .. }
+            | Self::Repeated { key, .. }
             | Self::Missing { key, .. } => Some(key).filter(|key| !key.is_empty()).map(String::as_str),
         }
     }
@@ -189,6 +219,36 @@ fn suggestion(nearest: Option<&str>, owner: Option<&str>, section: &str) -> Stri
         (_, Some(owner)) => format!("; it is a key of [{owner}], move it there"),
         (Some(key), None) => format!("; did you mean `{key}`?"),
         (None, None) => format!("; -h of the command lists the keys of [{section}]"),
+    }
+}
+
+fn repeated(section: &str, key: &str, first: usize, first_is_section: bool) -> String {
+    match key {
+        "" if first_is_section => {
+            format!("the section [{section}] stands at line {first} already; write it once, with all its keys below it")
+        }
+        "" => format!("[{section}] is given at line {first} already; keep one of them"),
+        key => format!("[{section}] {key}: is given at line {first} already; keep one of them"),
+    }
+}
+
+fn missing(gap: &Gap, section: &str, key: &str, example: &str, program: &str) -> String {
+    let entry = format!("{key} = \"{example}\"");
+    let argument = format!("the first argument of {program}");
+    match gap {
+        Gap::NoFile => format!(
+            "missing the required `{key}`: give it as {argument}, for instance `{program} {example}`, or name a file \
+             with --config that has `{entry}` in section [{section}]"
+        ),
+        Gap::NoSection(path) => format!(
+            "{}: there is no section [{section}], and its key `{key}` is required; write `[{section}]` and below it, \
+             for instance, `{entry}`, or give it as {argument}",
+            path.display()
+        ),
+        Gap::Section(place) => format!(
+            "{place}: [{section}] {key}: is required and missing; write, for instance, `{entry}` below this line, or \
+             give it as {argument}"
+        ),
     }
 }
 

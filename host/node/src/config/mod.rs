@@ -13,6 +13,7 @@ mod load;
 mod mistake;
 mod nearest;
 mod ports;
+mod repeated;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ pub use effective::{Derived, Effective};
 pub use file::KNOWN_SECTIONS;
 pub use grants::GrantSettings;
 pub use load::{Loaded, Section, load};
-pub use mistake::{ConfigError, Mistake, Place};
+pub use mistake::{ConfigError, Gap, Mistake, Place};
 pub use nearest::nearest;
 pub use sections::{
     AllocatePolicy, ClusterSettings, EventLoop, Isolation, LoggingLevel, LoggingSettings, ObjectStorageSettings,

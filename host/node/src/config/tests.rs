@@ -129,7 +129,7 @@ fn every_mistake_of_a_file_is_named_with_its_line_and_remedy() {
         "deploy.toml:4: [cluster] num_of_workers: expected a whole number, not \"eight\"",
         "deploy.toml:5: [cluster] per_worker_capabilities: capability `gpu`: `two` is not an integer",
         "deploy.toml:6: [cluster] task_timeout_seconds",
-        "deploy.toml:7: [cluster] heartbeat_interval_seconds: must be positive",
+        "deploy.toml:7: [cluster] heartbeat_interval_seconds: 0 is out of range; give at least 1",
         "deploy.toml:8: [cluster] isolation: `thread` is not one of task, processor",
         "deploy.toml:9: [cluster] has no key `banana`",
         "deploy.toml:10: [cluster] logging_level: `LOUD` is not one of NOTSET, DEBUG",
@@ -161,7 +161,8 @@ fn broken_toml_a_missing_file_and_a_missing_address_are_clear() {
 
 #[test]
 fn a_mistyped_flag_is_named_as_a_flag() {
-    assert!(mistakes::<ClusterSettings>("tcp://a:1 -n 0").contains("--num-of-workers: must be positive"));
+    let text = mistakes::<ClusterSettings>("tcp://a:1 -n 0");
+    assert!(text.contains("--num-of-workers") && text.contains("0 is out of range; give 1 to 1024"), "{text}");
     assert!(mistakes::<ClusterSettings>("a:1").contains("a:1"));
     assert!(mistakes::<ClusterSettings>("tcp://a:1 --num-of-worker 3").contains("--num-of-workers"));
     let text = mistakes::<SchedulerSettings>("tcp://0.0.0.0:8516 -ma tcp://10.0.0.1:1");
@@ -174,10 +175,10 @@ fn a_mistyped_flag_is_named_as_a_flag() {
 fn a_cluster_has_at_most_1024_workers_each_with_its_own_name() {
     assert_eq!(cluster("tcp://a:1 -n 1024").num_of_workers, 1024);
     let text = mistakes::<ClusterSettings>("tcp://a:1 -n 1025");
-    assert!(text.contains("--num-of-workers: 1025 is too many; give at most 1024, and start more clusters"), "{text}");
+    assert!(text.contains("1025 is out of range; give 1 to 1024, and start more clusters"), "{text}");
     let file = File::new("[cluster]\nscheduler_address='tcp://a:1'\nnum_of_workers=100000\n");
     let text = mistakes::<ClusterSettings>(&file.flag());
-    assert!(text.contains("deploy.toml:3: [cluster] num_of_workers: 100000 is too many"), "{text}");
+    assert!(text.contains("deploy.toml:3: [cluster] num_of_workers: 100000 is out of range"), "{text}");
     let text = mistakes::<ClusterSettings>("tcp://a:1 -n 2 -wn a,a");
     assert!(text.contains("--worker-names: `a` is given twice"), "{text}");
 }

@@ -27,39 +27,72 @@ impl std::error::Error for UnknownWord {}
 
 /// A text that is no whole number of the range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a whole number {range}")]
+#[error("{}; give {range}", wrong(text))]
 pub struct NotWhole {
     text: String,
-    range: &'static str,
+    /// What could be, after "give".
+    range: String,
+}
+
+fn wrong(text: &str) -> String {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { format!("{text} is out of range") } else { format!("`{text}` is not a whole number") }
 }
 
 /// Numbers that settings are made of.
-pub trait Whole: FromStr {
-    /// Which numbers there are, after "a whole number".
-    const RANGE: &'static str;
+pub trait Whole: FromStr + Ord + Copy + fmt::Display + Send + Sync + 'static {
+    /// The smallest.
+    const MIN: Self;
+    /// The largest.
+    const MAX: Self;
 }
 
-impl Whole for u32 {
-    const RANGE: &'static str = "from 0 to 4294967295";
+macro_rules! whole_numbers {
+    ($($number:ident)*) => {$(
+        impl Whole for $number {
+            const MIN: Self = $number::MIN;
+            const MAX: Self = $number::MAX;
+        }
+    )*};
 }
 
-impl Whole for i32 {
-    const RANGE: &'static str = "from -2147483648 to 2147483647";
-}
-
-impl Whole for u64 {
-    const RANGE: &'static str = "of at least 0";
-}
-
-impl Whole for i64 {
-    const RANGE: &'static str = "(negative ones are allowed)";
-}
+whole_numbers!(u32 i32 u64 i64);
 
 /// A whole number; `_` between digits is read over, as in TOML.
 pub(crate) fn whole<N: Whole>(text: &str) -> Result<N, NotWhole> {
+    at_least(N::MIN)(text)
+}
+
+/// A reader of whole numbers from `least` on.
+pub(super) fn at_least<N: Whole>(least: N) -> impl Fn(&str) -> Result<N, NotWhole> + Clone + Send + Sync + 'static {
+    move |text| {
+        let number = parsed(text).filter(|number| *number >= least);
+        number.ok_or_else(|| {
+            // The upper end is news only to those who passed it.
+            let is_long = text.trim_start_matches('-').len() >= N::MAX.to_string().len();
+            let range = if is_long { format!("{least} to {}", N::MAX) } else { format!("at least {least}") };
+            NotWhole { text: text.to_owned(), range }
+        })
+    }
+}
+
+/// A reader of the whole numbers that `is_one` takes; `range` says which these are, after "give".
+pub(super) fn only<N: Whole>(
+    is_one: impl Fn(N) -> bool + Clone + Send + Sync + 'static,
+    range: impl Into<String>,
+) -> impl Fn(&str) -> Result<N, NotWhole> + Clone + Send + Sync + 'static {
+    let range = range.into();
+    move |text| {
+        let number = parsed(text).filter(|number| is_one(*number));
+        number.ok_or_else(|| NotWhole { text: text.to_owned(), range: range.clone() })
+    }
+}
+
+fn parsed<N: Whole>(text: &str) -> Option<N> {
     let is_grouped = text.split('_').all(|group| !group.is_empty());
     let digits = if is_grouped { text.trim().replace('_', "") } else { text.to_owned() };
-    digits.parse().map_err(|_| NotWhole { text: text.to_owned(), range: N::RANGE })
+    digits.parse().ok()
 }
 
 /// Names separated by commas; blanks around them do not count.
@@ -104,11 +137,22 @@ mod tests {
     #[test]
     fn numbers_say_what_they_could_be() {
         assert_eq!(whole::<u64>("1_000"), Ok(1000));
-        for text in ["eight", "-1", "", "1.5", "_1", "18446744073709551616"] {
-            let error = whole::<u64>(text).expect_err(text).to_string();
-            assert_eq!(error, format!("`{text}` is not a whole number of at least 0"));
+        for (text, expected) in [
+            ("eight", "`eight` is not a whole number; give at least 0"),
+            ("1.5", "`1.5` is not a whole number; give at least 0"),
+            ("_1", "`_1` is not a whole number; give at least 0"),
+            ("", "`` is not a whole number; give at least 0"),
+            ("-1", "-1 is out of range; give at least 0"),
+            ("18446744073709551616", "18446744073709551616 is out of range; give 0 to 18446744073709551615"),
+        ] {
+            assert_eq!(whole::<u64>(text).expect_err(text).to_string(), expected);
         }
         assert_eq!(whole::<i64>("-1"), Ok(-1));
+        let port = only(|port: u32| port < 65_536, "1 to 65535, or 0 for a free one");
+        assert_eq!(port("0"), Ok(0));
+        let error = port("65536").expect_err("no port").to_string();
+        assert_eq!(error, "65536 is out of range; give 1 to 65535, or 0 for a free one");
+        assert_eq!(at_least(1_u32)("0").expect_err("zero").to_string(), "0 is out of range; give at least 1");
     }
 
     #[test]

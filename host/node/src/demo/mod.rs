@@ -18,6 +18,7 @@ use anyhow::{Context as _, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::process::{Pid, Signal, kill_process};
 use scaler_client::blocking::Client;
+use serde_json::json;
 
 use crate::{
     carried,
@@ -31,6 +32,15 @@ pub struct DemoArgs {
     /// Where logs, guests and pictures go
     #[arg(long, value_name = "DIR", default_value = "target/demo")]
     output: PathBuf,
+    /// Print the final figures as one JSON object; what happens on the way is told on stderr then
+    #[arg(long)]
+    json: bool,
+}
+
+impl DemoArgs {
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
 }
 
 /// Runs the demo.
@@ -38,23 +48,30 @@ pub fn demo(arguments: &DemoArgs) -> Result<ExitCode> {
     fs::create_dir_all(&arguments.output).with_context(|| format!("cannot make {}", arguments.output.display()))?;
     let folder = fs::canonicalize(&arguments.output)?;
     let started = Instant::now();
-    say("1. guests: Rust functions become sandboxed components")?;
-    build_guests(&folder)?;
-    say("\n2. servers: object storage, scheduler and two clusters, from one TOML file")?;
+    let story = Story { to_stderr: arguments.json };
+    story.say("1. guests: Rust functions become sandboxed components")?;
+    build_guests(&folder, story)?;
+    story.say("\n2. servers: object storage, scheduler and two clusters, from one TOML file")?;
     let mut stack = Stack::start(&folder)?;
-    say(&format!("   {} and its clusters are ready; the file is {}", stack.address, shown(&folder.join("demo.toml"))))?;
-    say("\n3. work: option prices by Monte Carlo over the history of the S&P 500")?;
+    story.say(&format!(
+        "   {} and its clusters are ready; the file is {}",
+        stack.address,
+        shown(&folder.join("demo.toml"))
+    ))?;
+    story.say("\n3. work: option prices by Monte Carlo over the history of the S&P 500")?;
     let client = Client::connect(&stack.address)?;
-    let outcome = pricing::run(&client, &mut |progress| disturb(&mut stack, &client, progress))?;
+    let outcome = pricing::run(&client, &mut |progress| disturb(&mut stack, &client, progress, story))?;
     let view = client.status()?;
     client.disconnect();
-    say("\n4. pictures")?;
-    for file in pricing::draw(&outcome, &folder)? {
-        say(&format!("   {}", shown(&file)))?;
+    story.say("\n4. pictures")?;
+    let pictures = pricing::draw(&outcome, &folder)?;
+    for file in &pictures {
+        story.say(&format!("   {}", shown(file)))?;
     }
     stack.stop()?;
     let restarts: u32 = view.workers.iter().map(|worker| worker.restarts).sum();
-    say(&format!(
+    let per_second = outcome.tasks as f64 / outcome.elapsed.as_secs_f64();
+    story.say(&format!(
         "\n   tasks          {:>10}   every result arrived once, though a processor and a cluster were killed\n\
          \x20  wall time      {:>8.2} s\n\
          \x20  throughput     {:>10} tasks/s, each simulating {} paths\n\
@@ -63,23 +80,36 @@ pub fn demo(arguments: &DemoArgs) -> Result<ExitCode> {
          \x20  whole demo     {:>8.1} s",
         plots::thousands(outcome.tasks as f64),
         outcome.elapsed.as_secs_f64(),
-        plots::thousands(outcome.tasks as f64 / outcome.elapsed.as_secs_f64()),
+        plots::thousands(per_second),
         plots::thousands(f64::from(pricing::PATHS)),
         outcome.median_start_us,
         restarts,
         started.elapsed().as_secs_f64(),
     ))?;
+    if arguments.json {
+        let figures = json!({
+            "tasks": outcome.tasks,
+            "elapsed_seconds": outcome.elapsed.as_secs_f64(),
+            "tasks_per_second": per_second,
+            "paths_per_task": pricing::PATHS,
+            "sandbox_start_p50_us": outcome.median_start_us,
+            "processor_restarts": restarts,
+            "demo_seconds": started.elapsed().as_secs_f64(),
+            "pictures": pictures.iter().map(|file| file.to_string_lossy()).collect::<Vec<_>>(),
+        });
+        writeln!(std::io::stdout(), "{figures}")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn build_guests(folder: &Path) -> Result<()> {
+fn build_guests(folder: &Path, story: Story) -> Result<()> {
     carried::unpack_files(&carried::OPTIONS_DATA, &folder.join("data"))?;
     let source = carried::cache_folder("options");
     carried::unpack(&carried::OPTIONS, &source)?;
     let output = folder.join("modules/options.wasm");
     let built = guest::build(&BuildArgs { path: source, output: Some(output) }, &mut std::io::stderr())?;
     let size = plots::thousands(built.size_bytes as f64);
-    say(&format!(
+    story.say(&format!(
         "   options.wasm: {size} bytes, {} functions, {:.1} s",
         built.functions.len(),
         built.elapsed.as_secs_f64()
@@ -87,7 +117,7 @@ fn build_guests(folder: &Path) -> Result<()> {
 }
 
 /// What happens to the cluster on the way.
-fn disturb(stack: &mut Stack, client: &Client, progress: pricing::Progress<'_>) -> Result<()> {
+fn disturb(stack: &mut Stack, client: &Client, progress: pricing::Progress<'_>, story: Story) -> Result<()> {
     let third = progress.total / 3;
     if progress.done == third {
         let view = client.status()?;
@@ -97,7 +127,7 @@ fn disturb(stack: &mut Stack, client: &Client, progress: pricing::Progress<'_>) 
             let pid = Pid::from_raw(worker.pid.cast_signed()).context("a worker without a process")?;
             kill_process(pid, Signal::KILL).context("cannot kill a processor")?;
             let killed = format!("   kill -9 {}: the processor of worker {}, amid its task", worker.pid, worker.name);
-            progress.bar.suspend(|| say(&killed))?;
+            progress.bar.suspend(|| story.say(&killed))?;
         }
     }
     if progress.done == 2 * third {
@@ -105,7 +135,7 @@ fn disturb(stack: &mut Stack, client: &Client, progress: pricing::Progress<'_>) 
         let pid = Pid::from_raw(pid.cast_signed()).context("a cluster without a process")?;
         kill_process(pid, Signal::KILL).context("cannot kill a cluster")?;
         let killed = format!("   kill -9 {}: the whole second cluster, with all that it held", pid.as_raw_nonzero());
-        progress.bar.suspend(|| say(&killed))?;
+        progress.bar.suspend(|| story.say(&killed))?;
     }
     Ok(())
 }
@@ -191,11 +221,24 @@ guest_path = "/data"
 access = "read-only"
 "#;
 
-fn say(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}")?;
-    out.flush()?;
-    Ok(())
+/// What happens, told to people; where stdout is a program's, on stderr.
+#[derive(Clone, Copy)]
+struct Story {
+    to_stderr: bool,
+}
+
+impl Story {
+    fn say(self, text: &str) -> Result<()> {
+        if self.to_stderr {
+            // With stderr closed there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "{text}");
+            return Ok(());
+        }
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{text}")?;
+        out.flush()?;
+        Ok(())
+    }
 }
 
 /// Relative to the working folder where that is shorter.

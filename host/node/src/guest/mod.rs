@@ -32,6 +32,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use scaler_module::{Function, Module};
+
 /// Folder of the SDK that this program carries, unpacked into the user's cache.
 pub(crate) fn sdk() -> Result<PathBuf, GuestError> {
     project::unpack_sdk()
@@ -68,7 +70,8 @@ pub struct Built {
     pub path: PathBuf,
     /// Size of the component in bytes.
     pub size_bytes: u64,
-    /// The exported functions as `interface.function`, in the order of the component.
+    /// The functions that can be called, as calls name them (`module.interface:function`), in the order of the
+    /// component.
     pub functions: Vec<String>,
     /// Whether the component imports WASI.
     pub wasi: bool,
@@ -301,35 +304,25 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), GuestError> {
 }
 
 fn describe(path: PathBuf, component: &[u8], started: Instant) -> Result<Built, GuestError> {
-    let decoded = wit_component::decode(component)
-        .map_err(|error| GuestError::Unreadable { path: path.clone(), message: format!("{error:#}") })?;
-    let (resolve, wasi, functions) = match &decoded {
-        wit_component::DecodedWasm::Component(resolve, world) => {
-            let world = &resolve.worlds[*world];
-            let wasi = world.imports.keys().any(|key| resolve.name_world_key(key).starts_with("wasi:"));
-            (resolve, wasi, &world.exports)
-        }
-        wit_component::DecodedWasm::WitPackage(..) => {
-            let message = "this is a WIT package, not a component with code".to_owned();
-            return Err(GuestError::Unreadable { path, message });
-        }
-    };
-    let functions = functions.iter().flat_map(|(key, item)| match item {
-        wit_parser::WorldItem::Interface { id, .. } => {
-            let interface = resolve.name_world_key(key);
-            let names = resolve.interfaces[*id].functions.keys();
-            names.map(|name| snake(&format!("{interface}:{name}"))).collect()
-        }
-        wit_parser::WorldItem::Function(function) => vec![snake(&function.name)],
-        wit_parser::WorldItem::Type { .. } => Vec::new(),
-    });
-    let functions = functions.collect();
+    let module = Module::read(component)
+        .map_err(|error| GuestError::Unreadable { path: path.clone(), message: error.to_string() })?;
+    let wasi = module.imports.iter().any(|import| import.name.starts_with("wasi:"));
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().replace('-', "_");
+    let functions = module.functions.iter().map(|function| call_name(&stem, function)).collect();
     Ok(Built { path, size_bytes: component.len() as u64, functions, wasi, elapsed: started.elapsed() })
 }
 
-/// The spelling in which calls are written.
-fn snake(name: &str) -> String {
-    name.replace('-', "_")
+/// `file.interface:function` with the names that a call uses: snake_case, no package, no version.
+pub(crate) fn call_name(stem: &str, function: &Function) -> String {
+    let name = function.name.replace('-', "_");
+    match &function.interface {
+        None => format!("{stem}:{name}"),
+        Some(interface) => {
+            let bare = interface.split('@').next().unwrap_or_default();
+            let last = bare.rsplit('/').next().unwrap_or_default().replace('-', "_");
+            format!("{stem}.{last}:{name}")
+        }
+    }
 }
 
 fn report(built: &Built, progress: &mut dyn Write) -> io::Result<()> {
@@ -337,10 +330,5 @@ fn report(built: &Built, progress: &mut dyn Write) -> io::Result<()> {
     let wasi = if built.wasi { "with WASI" } else { "without WASI" };
     let seconds = built.elapsed.as_secs_f64();
     writeln!(progress, "built {} ({kib} KiB, {wasi}) in {seconds:.1} s", built.path.display())?;
-    let module = built.path.file_stem().unwrap_or_default().to_string_lossy();
-    for function in &built.functions {
-        let separator = if function.contains(':') { '.' } else { ':' };
-        writeln!(progress, "  {module}{separator}{function}")?;
-    }
-    Ok(())
+    built.functions.iter().try_for_each(|function| writeln!(progress, "  {function}"))
 }

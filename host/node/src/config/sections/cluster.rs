@@ -8,7 +8,7 @@ use scaler_proto::{call::Call, capability::Capabilities};
 use toml::{Spanned, de::DeValue};
 
 use super::{
-    IO_THREADS_MAX, LoggingSettings,
+    LoggingSettings, io_threads,
     original::{self, EventLoop},
 };
 use crate::config::{
@@ -17,7 +17,7 @@ use crate::config::{
     grants::GrantSettings,
     load::Section,
     ports::{self, Taken},
-    values::{Names, boolean, whole},
+    values::{Names, NotWhole, at_least, boolean, only, whole},
     words::words,
 };
 
@@ -47,13 +47,13 @@ pub struct ClusterSettings {
     #[arg(long, value_name = "CALL")]
     pub preload: Option<Call>,
     /// Wall-clock limit of the preload call
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = whole::<u64>)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = at_least(1_u64))]
     pub preload_timeout_seconds: u64,
     /// Folder with the components whose functions can be called
     #[arg(long, value_name = "DIR", default_value = "./modules")]
     pub module_path: PathBuf,
     /// Workers of this cluster, each with a processor process of its own [default: number of CPUs - 1, at least 1]
-    #[arg(long, short = 'n', value_name = "N", default_value_t = default_workers(), hide_default_value = true, value_parser = whole::<u32>)]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = default_workers(), hide_default_value = true, value_parser = workers())]
     pub num_of_workers: u32,
     /// Names of the workers, separated by commas, one for each [default: the host's name, numbered]
     #[arg(long, alias = "wn", value_name = "NAMES", default_value_t = Names::default(), hide_default_value = true)]
@@ -62,22 +62,22 @@ pub struct ClusterSettings {
     #[arg(long, alias = "pwc", value_name = "CAPABILITIES", default_value_t = Capabilities::none(), hide_default_value = true)]
     pub per_worker_capabilities: Capabilities,
     /// Most tasks assigned to one worker, the running one included
-    #[arg(long, alias = "wtqs", value_name = "N", default_value_t = 1000, value_parser = whole::<u32>)]
+    #[arg(long, alias = "wtqs", value_name = "N", default_value_t = 1000, value_parser = at_least(1_u32))]
     pub per_worker_task_queue_size: u32,
     /// How often the cluster reports to the scheduler
-    #[arg(long, aliases = ["hi", "his"], value_name = "SECONDS", default_value_t = 2, value_parser = whole::<u64>)]
+    #[arg(long, aliases = ["hi", "his"], value_name = "SECONDS", default_value_t = 2, value_parser = at_least(1_u64))]
     pub heartbeat_interval_seconds: u64,
     /// A task that runs longer fails as a timeout (0: never)
     #[arg(long, alias = "tts", value_name = "SECONDS", default_value_t = 0, value_parser = whole::<u64>)]
     pub task_timeout_seconds: u64,
     /// The cluster ends after this long without a scheduler
-    #[arg(long, aliases = ["ds", "dts"], value_name = "SECONDS", default_value_t = 300, value_parser = whole::<u64>)]
+    #[arg(long, aliases = ["ds", "dts"], value_name = "SECONDS", default_value_t = 300, value_parser = at_least(1_u64))]
     pub death_timeout_seconds: u64,
     /// Most memory of one task, over all its memories and tables
-    #[arg(long, value_name = "BYTES", default_value_t = 512 << 20, value_parser = whole::<u64>)]
+    #[arg(long, value_name = "BYTES", default_value_t = 512 << 20, value_parser = at_least(1_u64))]
     pub task_memory_limit_bytes: u64,
     /// Most bytes of one task's result
-    #[arg(long, value_name = "BYTES", default_value_t = 512 << 20, value_parser = whole::<u64>)]
+    #[arg(long, value_name = "BYTES", default_value_t = 512 << 20, value_parser = at_least(1_u64))]
     pub task_output_limit_bytes: u64,
     /// What tasks on one worker share: task (nothing but the preload's state) or processor (one kept instance)
     #[arg(long, value_name = "ISOLATION", default_value_t = Isolation::Task)]
@@ -86,7 +86,7 @@ pub struct ClusterSettings {
     #[arg(skip)]
     pub grants: GrantSettings,
     /// Garbage collection of the original (nothing to collect here: a task's memory goes with the task)
-    #[arg(long, alias = "gc", value_name = "SECONDS", default_value_t = GC_SECONDS, value_parser = whole::<u64>)]
+    #[arg(long, alias = "gc", value_name = "SECONDS", default_value_t = GC_SECONDS, value_parser = at_least(1_u64))]
     pub garbage_collect_interval_seconds: u64,
     /// Memory from which on the original gives some back (here every task gives back its own)
     #[arg(long, alias = "tm", value_name = "BYTES", default_value_t = TRIM_BYTES, value_parser = whole::<u64>)]
@@ -95,7 +95,7 @@ pub struct ClusterSettings {
     #[arg(long, alias = "hps", default_value_t = false, value_parser = boolean, action = ArgAction::Set)]
     pub hard_processor_suspend: bool,
     /// Threads that libzmq moves bytes with; one does a gigabyte a second
-    #[arg(long, aliases = ["io-threads", "wit"], value_name = "N", default_value_t = 1, value_parser = whole::<u32>)]
+    #[arg(long, aliases = ["io-threads", "wit"], value_name = "N", default_value_t = 1, value_parser = io_threads("clusters"))]
     pub worker_io_threads: u32,
     /// Event loop of the original: builtin or uvloop (both mean the same here)
     #[arg(long, short = 'e', alias = "el", value_name = "LOOP", default_value_t = EventLoop::Builtin)]
@@ -112,6 +112,11 @@ pub struct ClusterSettings {
 const WORKERS_MAX: u32 = 1024;
 const GC_SECONDS: u64 = 30;
 const TRIM_BYTES: u64 = 1 << 30;
+
+fn workers() -> impl Fn(&str) -> Result<u32, NotWhole> + Clone + Send + Sync + 'static {
+    let range = format!("1 to {WORKERS_MAX}, and start more clusters for more workers");
+    only(|workers| (1..=WORKERS_MAX).contains(&workers), range)
+}
 
 fn default_workers() -> u32 {
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -143,17 +148,6 @@ impl Section for ClusterSettings {
     const FILE_ONLY: &'static [&'static str] = &["grants"];
 
     fn validate(&self, complain: &mut Complaints) {
-        complain.positive("num_of_workers", u64::from(self.num_of_workers));
-        complain.at_most("num_of_workers", self.num_of_workers, WORKERS_MAX, "start more clusters for more workers");
-        complain.positive("preload_timeout_seconds", self.preload_timeout_seconds);
-        complain.positive("per_worker_task_queue_size", u64::from(self.per_worker_task_queue_size));
-        complain.positive("heartbeat_interval_seconds", self.heartbeat_interval_seconds);
-        complain.positive("death_timeout_seconds", self.death_timeout_seconds);
-        complain.positive("task_memory_limit_bytes", self.task_memory_limit_bytes);
-        complain.positive("task_output_limit_bytes", self.task_output_limit_bytes);
-        complain.positive("garbage_collect_interval_seconds", self.garbage_collect_interval_seconds);
-        complain.positive("worker_io_threads", u64::from(self.worker_io_threads));
-        complain.at_most("worker_io_threads", self.worker_io_threads, IO_THREADS_MAX, "rather start more clusters");
         let names = self.worker_names.as_slice();
         if !names.is_empty() && names.len() != self.num_of_workers as usize {
             let named = if names.len() == 1 { "1 name is" } else { &format!("{} names are", names.len()) };
@@ -184,12 +178,10 @@ impl Section for ClusterSettings {
     }
 
     fn derived(&self) -> Vec<Derived> {
-        // A number that is refused makes no names.
-        let names = if self.num_of_workers > WORKERS_MAX { String::new() } else { self.names().join(",") };
         vec![
             Derived::from("object_storage_address", serde_json::Value::Null, "the scheduler tells it"),
             Derived::from("num_of_workers", self.num_of_workers, "number of CPUs - 1, at least 1"),
-            Derived::from("worker_names", names, "the host's name, numbered"),
+            Derived::from("worker_names", self.names().join(","), "the host's name, numbered"),
         ]
     }
 

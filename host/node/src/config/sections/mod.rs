@@ -28,10 +28,16 @@ use super::{
     given::Givens,
     load::{Section, command, keys, layer},
     mistake::Mistake,
+    values::{NotWhole, only},
 };
 
 /// More threads of libzmq only wait for each other.
 const IO_THREADS_MAX: u32 = 64;
+
+fn io_threads(instead: &str) -> impl Fn(&str) -> Result<u32, NotWhole> + Clone + Send + Sync + 'static + use<> {
+    let range = format!("1 to {IO_THREADS_MAX}, and rather start more {instead}");
+    only(|threads| (1..=IO_THREADS_MAX).contains(&threads), range)
+}
 
 /// One command and its section, without the type of its settings.
 pub(super) struct Described {

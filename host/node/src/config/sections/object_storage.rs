@@ -10,7 +10,7 @@ use crate::config::{
     complaints::Complaints,
     effective::Derived,
     load::Section,
-    values::{boolean, whole},
+    values::{at_least, boolean},
 };
 
 /// Settings of `scaler_object_storage_server`, section `[object_storage_server]`.
@@ -23,10 +23,10 @@ pub struct ObjectStorageSettings {
     #[arg(value_name = "OBJECT_STORAGE_ADDRESS")]
     pub object_storage_address: Address,
     /// Most bytes of objects kept at once; a put beyond it is refused [default: half of the machine's memory]
-    #[arg(long, value_name = "BYTES", default_value_t = default_budget(), hide_default_value = true, value_parser = whole::<u64>)]
+    #[arg(long, value_name = "BYTES", default_value_t = default_budget(), hide_default_value = true, value_parser = at_least(1_u64))]
     pub memory_budget_bytes: u64,
     /// Objects that nobody owns are swept after this time
-    #[arg(long, alias = "ot", value_name = "SECONDS", default_value_t = 60, value_parser = whole::<u64>)]
+    #[arg(long, alias = "ot", value_name = "SECONDS", default_value_t = 60, value_parser = at_least(1_u64))]
     pub object_retention_seconds: u64,
     /// Listen beyond this machine although nothing is encrypted or authenticated
     #[arg(long, default_value_t = false, value_parser = boolean, action = ArgAction::Set)]
@@ -49,9 +49,7 @@ impl Section for ObjectStorageSettings {
     const REQUIRED: &'static [(&'static str, &'static str)] = &[("object_storage_address", "tcp://127.0.0.1:8517")];
 
     fn validate(&self, complain: &mut Complaints) {
-        complain.positive("memory_budget_bytes", self.memory_budget_bytes);
         complain.listens("object_storage_address", &self.object_storage_address, self.insecure);
-        complain.positive("object_retention_seconds", self.object_retention_seconds);
         self.logging.validate(complain);
     }
 

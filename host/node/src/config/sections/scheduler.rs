@@ -6,7 +6,7 @@ use clap::{ArgAction, Args};
 use scaler_net::Address;
 
 use super::{
-    IO_THREADS_MAX, LoggingSettings,
+    LoggingSettings, io_threads,
     original::{self, EventLoop, PolicyContent, PolicyEngine, Scaling, ScalingStrategy},
 };
 use crate::config::{
@@ -14,7 +14,7 @@ use crate::config::{
     effective::Derived,
     load::Section,
     ports::{self, Taken},
-    values::{boolean, whole},
+    values::{at_least, boolean, only},
     words::words,
 };
 
@@ -47,37 +47,37 @@ pub struct SchedulerSettings {
     #[arg(long, short = 'p', default_value_t = true, value_parser = boolean, action = ArgAction::Set)]
     pub protected: bool,
     /// Refuse a submission while this many tasks wait, maps wait for room (-1: bounded by memory only)
-    #[arg(long, alias = "mt", value_name = "N", default_value_t = -1, value_parser = whole::<i64>)]
+    #[arg(long, alias = "mt", value_name = "N", default_value_t = -1, value_parser = at_least(-1_i64))]
     pub max_number_of_tasks_waiting: i64,
     /// A client that is silent for this long is dropped with its tasks
-    #[arg(long, alias = "ct", value_name = "SECONDS", default_value_t = 60, value_parser = whole::<u64>)]
+    #[arg(long, alias = "ct", value_name = "SECONDS", default_value_t = 60, value_parser = at_least(1_u64))]
     pub client_timeout_seconds: u64,
     /// A cluster that is silent for this long is forgotten (its tasks go elsewhere long before)
-    #[arg(long, alias = "wt", value_name = "SECONDS", default_value_t = 60, value_parser = whole::<u64>)]
+    #[arg(long, alias = "wt", value_name = "SECONDS", default_value_t = 60, value_parser = at_least(1_u64))]
     pub worker_timeout_seconds: u64,
     /// Objects that nobody owns are swept after this time
-    #[arg(long, alias = "ot", value_name = "SECONDS", default_value_t = 60, value_parser = whole::<u64>)]
+    #[arg(long, alias = "ot", value_name = "SECONDS", default_value_t = 60, value_parser = at_least(1_u64))]
     pub object_retention_seconds: u64,
     /// How often tasks are balanced between clusters (negative: never)
-    #[arg(long, alias = "ls", value_name = "SECONDS", default_value_t = 1, value_parser = whole::<i64>)]
+    #[arg(long, alias = "ls", value_name = "SECONDS", default_value_t = 1, value_parser = only(|period: i64| period != 0, "at least 1, or -1 to never balance"))]
     pub load_balance_seconds: i64,
     /// How often in a row balancing must give the same advice before it acts
-    #[arg(long, alias = "lbt", value_name = "N", default_value_t = 2, value_parser = whole::<u32>)]
+    #[arg(long, alias = "lbt", value_name = "N", default_value_t = 2, value_parser = at_least(1_u32))]
     pub load_balance_trigger_times: u32,
     /// How tasks are placed among the clusters that their capabilities allow: even or capability [default: even]
     #[arg(long, alias = "ap", value_name = "POLICY")]
     pub allocate_policy: Option<AllocatePolicy>,
     /// Most bytes of results that the scheduler keeps for clients; beyond it results go through the object storage
-    #[arg(long, value_name = "BYTES", default_value_t = 32 << 20, value_parser = whole::<u64>)]
+    #[arg(long, value_name = "BYTES", default_value_t = 32 << 20, value_parser = at_least(1_u64))]
     pub result_buffer_bytes: u64,
     /// A task whose processor died is tried this often in all
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole::<u32>)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least(1_u32))]
     pub max_attempts: u32,
     /// Listen beyond this machine although nothing is encrypted or authenticated
     #[arg(long, default_value_t = false, value_parser = boolean, action = ArgAction::Set)]
     pub insecure: bool,
     /// Threads that libzmq moves bytes with; one does a gigabyte a second
-    #[arg(long, aliases = ["worker-io-threads", "wit"], value_name = "N", default_value_t = 1, value_parser = whole::<u32>)]
+    #[arg(long, aliases = ["worker-io-threads", "wit"], value_name = "N", default_value_t = 1, value_parser = io_threads("schedulers"))]
     pub io_threads: u32,
     /// Event loop of the original: builtin or uvloop (both mean the same here)
     #[arg(long, short = 'e', alias = "el", value_name = "LOOP", default_value_t = EventLoop::Builtin)]
@@ -135,18 +135,6 @@ impl Section for SchedulerSettings {
     const REQUIRED: &'static [(&'static str, &'static str)] = &[("scheduler_address", "tcp://127.0.0.1:8516")];
 
     fn validate(&self, complain: &mut Complaints) {
-        complain.at_least("max_number_of_tasks_waiting", self.max_number_of_tasks_waiting, -1);
-        complain.positive("client_timeout_seconds", self.client_timeout_seconds);
-        complain.positive("worker_timeout_seconds", self.worker_timeout_seconds);
-        complain.positive("object_retention_seconds", self.object_retention_seconds);
-        if self.load_balance_seconds == 0 {
-            complain.about("load_balance_seconds", "0 is no period; give at least 1, or -1 to never balance");
-        }
-        complain.positive("load_balance_trigger_times", u64::from(self.load_balance_trigger_times));
-        complain.positive("result_buffer_bytes", self.result_buffer_bytes);
-        complain.positive("max_attempts", u64::from(self.max_attempts));
-        complain.positive("io_threads", u64::from(self.io_threads));
-        complain.at_most("io_threads", self.io_threads, IO_THREADS_MAX, "rather start more schedulers");
         complain.listens("scheduler_address", &self.scheduler_address, self.insecure);
         if self.object_storage_address.is_none() {
             complain.derives("scheduler_address", &self.scheduler_address, 1, "object_storage_address");

@@ -9,7 +9,7 @@ use super::{LoggingLevel, LoggingSettings};
 use crate::config::{
     complaints::Complaints,
     load::Section,
-    values::{boolean, whole},
+    values::{at_least, boolean},
 };
 
 /// Settings of `scaler_top`, section `[top]`.
@@ -23,7 +23,7 @@ pub struct TopSettings {
     #[arg(value_name = "MONITOR_ADDRESS")]
     pub monitor_address: Address,
     /// Give up when no scheduler answers for this long at the start
-    #[arg(long, short = 't', value_name = "SECONDS", default_value_t = 5, value_parser = whole::<u64>)]
+    #[arg(long, short = 't', value_name = "SECONDS", default_value_t = 5, value_parser = at_least(1_u64))]
     pub timeout: u64,
     /// Print one picture as plain text and end
     #[arg(long, default_value_t = false, value_parser = boolean, action = ArgAction::Set)]
@@ -40,7 +40,6 @@ impl Section for TopSettings {
     const REQUIRED: &'static [(&'static str, &'static str)] = &[("monitor_address", "tcp://127.0.0.1:8518")];
 
     fn validate(&self, complain: &mut Complaints) {
-        complain.positive("timeout", self.timeout);
         if self.json && !self.once {
             complain.about("json", "prints one picture; say `--once` (`once = true`) as well".to_owned());
         }

@@ -9,7 +9,7 @@ use super::LoggingSettings;
 use crate::config::{
     complaints::Complaints,
     load::Section,
-    values::{boolean, whole},
+    values::{boolean, only},
 };
 
 /// Settings of `scaler_ui`, section `[webui]`.
@@ -26,7 +26,7 @@ pub struct WebUiSettings {
     #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
     pub web_host: String,
     /// Port to serve the page on (0 takes a free one)
-    #[arg(long, value_name = "PORT", default_value_t = 50001, value_parser = whole::<u32>)]
+    #[arg(long, value_name = "PORT", default_value_t = 50001, value_parser = only(|port: u32| port <= u32::from(u16::MAX), "1 to 65535, or 0 for a free one"))]
     pub web_port: u32,
     /// Say nothing when web_host lets other machines read the page, although nothing is encrypted or authenticated
     #[arg(long, default_value_t = false, value_parser = boolean, action = ArgAction::Set)]
@@ -43,9 +43,6 @@ impl Section for WebUiSettings {
     const REQUIRED: &'static [(&'static str, &'static str)] = &[("monitor_address", "tcp://127.0.0.1:8518")];
 
     fn validate(&self, complain: &mut Complaints) {
-        if self.web_port > u32::from(u16::MAX) {
-            complain.about("web_port", format!("{} is no port; give 1 to 65535, or 0 for a free one", self.web_port));
-        }
         if let Some(problem) = host_problem(&self.web_host) {
             complain.about("web_host", problem);
         }

@@ -1,0 +1,212 @@
+//! Everything that can be wrong in a deployment file, told with file, line, key and remedy by `scaler config check` and
+//! by the servers.
+
+mod support;
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+use support::{scaler, text};
+
+/// A line of a file, and what must be said about it: with its line, its key, and what to do.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    ("[scheduler]", "", ""),
+    // Scenario 95: no scheme, no port, unknown scheme, unknown key, bad enumeration.
+    (
+        "scheduler_address = \"127.0.0.1:8516\"",
+        "[scheduler] scheduler_address:",
+        "for instance, `tcp://127.0.0.1:8516`",
+    ),
+    ("object_storage_address = \"tcp://127.0.0.1\"", "[scheduler] object_storage_address:", "has no port; write"),
+    ("monitor_address = 5", "[scheduler] monitor_address:", "write, for instance, `tcp://127.0.0.1:5`"),
+    ("protected = \"False\"", "[scheduler] protected:", "write false without quotes"),
+    ("max_attempts = \"3\"", "[scheduler] max_attempts:", "write 3 without quotes"),
+    ("client_timeout = 5", "no key `client_timeout`", "did you mean `client_timeout_seconds`?"),
+    ("num_of_workers = 5", "no key `num_of_workers`", "it is a key of [cluster], move it there"),
+    ("worker_timeout_seconds = 0", "[scheduler] worker_timeout_seconds:", "give at least 1"),
+    ("load_balance_seconds = 1.5", "[scheduler] load_balance_seconds:", "expected a whole number, not 1.5"),
+    ("allocate_policy = \"evne\"", "[scheduler] allocate_policy:", "did you mean `even`?"),
+    ("scaling_controller_strategy = \"vanilla\"", "[scheduler] scaling_controller_strategy:", "leave `scaling"),
+    ("logging_paths = \"/dev/stdout\"", "[scheduler] logging_paths:", "write [\"/dev/stdout\"]"),
+    ("logging_level = 10", "[scheduler] logging_level:", "is not one of NOTSET, DEBUG"),
+    ("logging_config_file = \"log.conf\"", "[scheduler] logging_config_file:", "use logging_level"),
+    ("io_threads = 65", "[scheduler] io_threads: 65 is out of range", "give 1 to 64"),
+    ("result_buffer_bytes = 18446744073709551616", "result_buffer_bytes:", "give 1 to 18446744073709551615"),
+    (
+        "scheduler_address = \"tcp://h:1\"",
+        "[scheduler] scheduler_address: is given at line 2 already",
+        "keep one of them",
+    ),
+    ("[cluster]", "", ""),
+    ("scheduler_address = \"tcp://127.0.0.1:8516\"", "", ""),
+    ("preload = \"init.configure()\"", "[cluster] preload:", "column"),
+    // Scenarios 96 and 97.
+    ("per_worker_capabilities = \" gpu=two\"", "[cluster] per_worker_capabilities:", "`two` is not an integer"),
+    ("worker_names = \" a , b \"", "[cluster] worker_names:", "give one name for each worker"),
+    ("num_of_workers = 3", "", ""),
+    ("death_timeout_seconds = -3", "[cluster] death_timeout_seconds: -3 is out of range", "give at least 1"),
+    ("log_hub_address = \"tcp://127.0.0.1:1\"", "[cluster] log_hub_address:", "leave it out"),
+    ("[cluster.grants]", "", ""),
+    ("clok = false", "[cluster.grants] clok:", "did you mean `clock`?"),
+    ("random = \"no\"", "[cluster.grants] random:", "write false without quotes"),
+    ("environment = [\"PATH\", \"=x\"]", "[cluster.grants] environment:", "write `NAME` or `NAME=value`"),
+    ("[[cluster.grants.directories]]", "[cluster.grants.directories] guest_path:", "guest_path = \"/data\""),
+    ("host_path = \"/nowhere/at/all\"", "[cluster.grants.directories] host_path:", "create it first"),
+    ("acess = \"read-only\"", "[cluster.grants.directories] acess:", "did you mean `access`?"),
+    ("access = \"readwrite\"", "[cluster.grants.directories] access:", "did you mean `read-write`?"),
+    ("[[cluster.grants.directories]]", "", ""),
+    ("host_path = \"/\"", "", ""),
+    ("guest_path = \"data\"", "[cluster.grants.directories] guest_path:", "write \"/data\""),
+    ("[[cluster.grants.directories]]", "", ""),
+    ("guest_path = \"/same\"", "", ""),
+    ("host_path = \"/\"", "", ""),
+    ("[[cluster.grants.directories]]", "", ""),
+    ("host_path = \"/\"", "", ""),
+    ("guest_path = \"/same\"", "[cluster.grants.directories] guest_path:", "give each folder its own"),
+    ("[object_storage]", "there is no section [object_storage]", "did you mean [object_storage_server]?"),
+    ("[webui]", "", ""),
+    ("monitor_address = \"tcp://127.0.0.1:8518\"", "", ""),
+    ("web_port = 80810", "[webui] web_port:", "give 1 to 65535"),
+    ("web_host = \"http://farm:80\"", "[webui] web_host:", "write \"farm\", and web_port = 80"),
+    ("[top]", "[top] monitor_address: is required and missing", "`monitor_address = \"tcp://127.0.0.1:8518\"` below"),
+    ("timeout = [\"5\"]", "[top] timeout:", "expected a whole number, not a list"),
+    ("[webui]", "the section [webui] stands at line LINE already", "write it once"),
+];
+
+#[test]
+fn twenty_mistakes_and_more_are_told_at_once_with_file_line_key_and_remedy() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("deploy.toml");
+    fs::write(&path, MISTAKES.iter().map(|(line, ..)| format!("{line}\n")).collect::<String>()).expect("file");
+    let name = path.to_str().expect("text");
+    let checked = scaler(&["config", "check", name]);
+    let errors = text(&checked.stderr);
+    assert_eq!(checked.status.code(), Some(2), "{errors}");
+    let mut expected = 0;
+    for (index, (line, about, remedy)) in MISTAKES.iter().enumerate().filter(|(_, (_, about, _))| !about.is_empty()) {
+        let section = MISTAKES.iter().position(|(other, ..)| other == line).map_or(0, |first| first + 1);
+        let about = about.replace("LINE", &section.to_string());
+        let is_told = |error: &str| {
+            error.starts_with(&format!("error: {name}:{}: ", index + 1))
+                && error.contains(&about)
+                && error.contains(remedy)
+        };
+        assert!(
+            errors.lines().any(is_told),
+            "`{line}` should give line {}, {about:?} and {remedy:?}:\n{errors}",
+            index + 1
+        );
+        expected += 1;
+    }
+    assert!(expected >= 20, "{expected}");
+    assert_eq!(errors.lines().filter(|line| line.starts_with("error: ")).count(), expected, "{errors}");
+    // The servers tell all mistakes of their own section.
+    for (program, section) in
+        [(env!("CARGO_BIN_EXE_scaler_scheduler"), "[scheduler]"), (env!("CARGO_BIN_EXE_scaler_cluster"), "[cluster")]
+    {
+        let output = Command::new(program).args(["-c", name]).stdin(Stdio::null()).output().expect(program);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        for error in errors.lines().filter(|error| error.contains(&format!(": {section}"))) {
+            assert!(told.lines().any(|line| line == error), "{program} does not say {error:?}:\n{told}");
+        }
+    }
+    let report: Value = serde_json::from_slice(&scaler(&["config", "check", name, "--json"]).stdout).expect("JSON");
+    let mistakes = report["mistakes"].as_array().expect("mistakes");
+    assert_eq!((report["ok"].clone(), mistakes.len()), (json!(false), expected));
+    assert!(mistakes.iter().all(|mistake| mistake["line"].is_u64() && mistake["column"].is_u64()), "{mistakes:?}");
+    assert_eq!(mistakes[0]["key"], "scheduler_address");
+}
+
+/// A whole file, and how each of its mistakes begins after its name and ends.
+const FILES: &[(&str, &[(&str, &str)])] = &[
+    // What a section lacks is told at the section, and a section that is not there by the file alone.
+    (
+        "# a cluster\n[cluster]\nnum_of_workers = 2\n",
+        &[(
+            ":2: [cluster] scheduler_address: is required and missing; write, for instance, `scheduler_address = \
+             \"tcp://127.0.0.1:8516\"` below this line",
+            "or give it as the first argument of scaler_cluster",
+        )],
+    ),
+    (
+        "[scheduler]\nscheduler_address = \"tcp://127.0.0.1:1\"\n",
+        &[(
+            ": there is no section [cluster], and its key `scheduler_address` is required; write `[cluster]` and below it",
+            "`scheduler_address = \"tcp://127.0.0.1:8516\"`, or give it as the first argument of scaler_cluster",
+        )],
+    ),
+    (
+        "[cluster]\nscheduler_address = \"tcp://h:1\"\n\nscheduler_address = \"tcp://h:2\"\n",
+        &[(":4: [cluster] scheduler_address: is given at line 2 already", "keep one of them")],
+    ),
+    (
+        "[cluster]\nscheduler_address = \"tcp://h:1\"\n[cluster]\nnum_of_workers = -3\n",
+        &[
+            (":3: the section [cluster] stands at line 1 already", "write it once, with all its keys below it"),
+            (
+                ":4: [cluster] num_of_workers: -3 is out of range",
+                "give 1 to 1024, and start more clusters for more workers",
+            ),
+        ],
+    ),
+    (
+        "[cluster]\nscheduler_address = [\"tcp://h:1\"]\nworker_names = [\"a\", \"b\"]\nnum_of_workers = [2]\n\
+         per_worker_capabilities = [\"linux\", \"cpu=8\"]\n",
+        &[
+            (":2: [cluster] scheduler_address: this is no list", "write \"tcp://h:1\""),
+            (":3: [cluster] worker_names: this is no list", "write \"a,b\""),
+            (":4: [cluster] num_of_workers: this is no list", "write 2"),
+            (":5: [cluster] per_worker_capabilities: this is no list", "write \"linux,cpu=8\""),
+        ],
+    ),
+    (
+        "[cluster]\nscheduler_address = \"tcp://h:1\"\nper_worker_capabilities = { gpu = 2 }\ngrants = {}\n\
+         [cluster.grants]\nclock = false\n",
+        &[
+            (":3: [cluster] per_worker_capabilities: ", "write \"gpu=2\""),
+            (":5: [cluster.grants] is given at line 4 already", "keep one of them"),
+        ],
+    ),
+];
+
+#[test]
+fn what_is_missing_or_there_twice_or_in_another_form_is_told_with_line_key_and_remedy() {
+    let folder = tempfile::tempdir().expect("folder");
+    for (number, (content, mistakes)) in FILES.iter().enumerate() {
+        let path = folder.path().join(format!("{number}.toml"));
+        fs::write(&path, content).expect("file");
+        let name = path.to_str().expect("text");
+        let output = Command::new(env!("CARGO_BIN_EXE_scaler_cluster")).args(["-c", name]).output().expect("cluster");
+        let mut told = vec![output];
+        // A section that a server lacks is no mistake of the file.
+        if content.contains("[cluster]") {
+            told.push(scaler(&["config", "check", name]));
+        }
+        for output in told {
+            let errors: Vec<String> = text(&output.stderr).lines().map(str::to_owned).collect();
+            assert_eq!(output.status.code(), Some(2), "{errors:?}");
+            let errors: Vec<&String> = errors.iter().filter(|line| !line.starts_with("warning: ")).collect();
+            assert_eq!(errors.len(), mistakes.len(), "{errors:?}");
+            for (error, (begin, end)) in errors.iter().zip(*mistakes) {
+                let has_place = error.starts_with(&format!("error: {name}{begin}"));
+                assert!(has_place && error.ends_with(end), "{error}\nis not\n{begin} .. {end}");
+            }
+        }
+    }
+}
+
+#[test]
+fn several_breaks_of_the_syntax_are_told_and_what_can_be_read_is_checked() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("deploy.toml");
+    fs::write(&path, "[scheduler]\nscheduler_address = \nmax_attempt = 3\nprotected = tru\n").expect("file");
+    let errors = text(&scaler(&["config", "check", path.to_str().expect("text")]).stderr);
+    for expected in ["deploy.toml:2: not valid TOML", "deploy.toml:3: [scheduler] has no key", "deploy.toml:4: "] {
+        assert!(errors.contains(expected), "{expected:?} is not in:\n{errors}");
+    }
+    assert!(!errors.contains("missing the required"), "{errors}");
+}
