@@ -36,7 +36,7 @@ pub(super) fn find(text: &str, span: Range<usize>) -> Option<Repeated> {
     let earlier = || lines[..last].iter().enumerate().filter_map(|(at, line)| Some((at, line.as_ref()?)));
     let same = earlier().find(|(_, line)| line.path == path);
     let (at, first) = same.or_else(|| earlier().find(|(_, line)| line.path.starts_with(path)))?;
-    let key_from = if line.is_section { path.len() } else { line.section.min(path.len() - 1) };
+    let key_from = if line.is_section { path.len() } else { line.section.max(1).min(path.len() - 1) };
     let (section, key) = path.split_at(key_from);
     let (section, key) =
         if section.is_empty() { (key.join("."), String::new()) } else { (section.join("."), key.join(".")) };
