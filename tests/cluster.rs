@@ -476,3 +476,23 @@ fn a_call_that_waits_says_what_for() {
     waiting.signal(rustix::process::Signal::INT);
     assert_eq!(waiting.wait_exit(LONG), 130, "{}", waiting.log());
 }
+
+#[test]
+fn a_task_that_nobody_can_run_any_more_is_told_of_and_runs_when_somebody_can() {
+    let mut stack = Stack::new(1, &[], &[&guest("examples/hello/guest"), &guest("tests/guests/behaviour")]);
+    let gpu = stack.add_cluster(1, &["-pwc", "gpu"]);
+    let spinning = ["submit", &stack.address(), "behaviour.hostile:spin_forever()", "--capabilities", "gpu"];
+    let mut spinning = Process::spawn("spin", stack.dir.path(), SCALER, &spinning);
+    support::wait_for("the gpu worker to run it", LONG, || (stack.tasks("running") == 1).then_some(()));
+    let call = ["submit", &stack.address(), "hello.greeting:greet('Ada')", "--capabilities", "gpu"];
+    let mut waiting = Process::spawn("submit", stack.dir.path(), SCALER, &call);
+    let has_both = || stack.tasks("running") + stack.tasks("assigned") == 2;
+    support::wait_for("the gpu worker to have both", LONG, || has_both().then_some(()));
+    spinning.kill();
+    stack.clusters[gpu].kill();
+    waiting.wait_log("waits: no connected cluster has a worker that offers `gpu`");
+    let parked = stack.status()["parked"].clone();
+    assert!(parked[0]["reason"].as_str().is_some_and(|reason| reason.contains("-pwc gpu")), "{parked}");
+    stack.add_cluster(2, &["-pwc", "gpu"]);
+    assert_eq!(waiting.wait_exit(LONG), 0, "{}", waiting.log());
+}

@@ -41,7 +41,7 @@ struct Handle {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Profile {
-    /// From its acceptance by the scheduler to its last dispatch.
+    /// From its acceptance by the scheduler to the start of its last run, with the ways to its worker and back.
     pub queued: Duration,
     /// Making its instance: a part of `run`, unless the worker had nothing to do and made it ahead.
     pub start: Duration,

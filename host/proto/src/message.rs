@@ -13,7 +13,7 @@ mod outcome;
 pub use agent::{Define, Done, Leave, Leaving, Modules, Ready, ReturnReason, Returned, Run, Running, Stop, StopReason};
 pub use client::{
     ArgumentObject, Cancel, Changed, Credit, Demand, FunctionInfo, Identity, ModuleInfo, Parked, PutObject, Register,
-    RegisterErrorKind, RegisterFailed, RegisterModule, Registered, Release, Submit, TaskResult,
+    RegisterErrorKind, RegisterFailed, RegisterModule, Registered, Release, Stranded, Submit, TaskResult,
 };
 pub use connection::{
     Ack, Attempt, Goodbye, Heartbeat, Hello, Pulse, Refused, Reset, Role, Shutdown, ShutdownReply, Welcome, WorkerInfo,
@@ -140,6 +140,8 @@ messages! {
     Changed = 35: Changed,
     /// Scheduler → client: what its tasks wrote, if it asked for that (`Hello::stream_output`). Lines may be dropped.
     TaskLog = 36: LogLine,
+    /// Scheduler → client: tasks of its that no connected worker can run. They stay accepted and wait.
+    Stranded = 37: Stranded,
 
     /// Scheduler → agent: what a function number means. Sent before the first `Run` that uses it.
     Define = 40: Define,

@@ -150,14 +150,14 @@ pub struct ClientView {
     pub last_seen_ms: u64,
 }
 
-/// A registration that waits.
+/// Calls that wait for a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ParkedView {
-    /// `module.path:function`.
+    /// `module.path:function`; of waiting tasks, the function of the oldest.
     pub call: String,
-    /// Calls held at clients for it.
+    /// Calls held at clients until the function is known, or waiting tasks that no connected worker can run.
     pub held: u64,
-    /// What it waits for.
+    /// What they wait for.
     pub reason: String,
 }
 
@@ -214,7 +214,7 @@ pub struct TaskView {
     pub state: String,
     /// When it ended, in milliseconds since the scheduler's start.
     pub ended_ms: u64,
-    /// From acceptance to its last dispatch.
+    /// From acceptance to the start of its last run, with the ways to its worker and back.
     pub queued_us: u64,
     /// Its run, with the making of the instance unless that was made ahead.
     pub run_us: u64,

@@ -186,6 +186,17 @@ pub struct Parked {
     pub reason: String,
 }
 
+/// See [`Message::Stranded`](super::Message::Stranded).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stranded {
+    /// `module.path:function` of the oldest of them.
+    pub call: String,
+    /// How many there are.
+    pub tasks: u64,
+    /// What they wait for, and how to help them.
+    pub reason: String,
+}
+
 /// See [`Message::Credit`](super::Message::Credit). Both counts are cumulative over the client's whole session, so that
 /// losing or repeating one does no harm; a client never exceeds the largest it has seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

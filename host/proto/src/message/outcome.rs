@@ -194,7 +194,8 @@ pub struct TaskStats {
     /// Which attempt this was.
     #[serde(default, skip_serializing_if = "is_default")]
     pub attempt: u32,
-    /// Filled in by the scheduler: microseconds between acceptance and the last dispatch.
+    /// Filled in by the scheduler: microseconds from acceptance to the start of the last run, with the ways to its
+    /// worker and back.
     #[serde(default, skip_serializing_if = "is_default")]
     pub queued_us: u64,
     /// CPU time of the run, in microseconds. A run below 0.2 ms is not measured and counts in full.

@@ -142,7 +142,7 @@ impl Scheduler {
     }
 
     /// The clusters that may run a class.
-    fn fits_of(&mut self, key: ClassKey) -> Vec<Fit> {
+    pub(super) fn fits_of(&mut self, key: ClassKey) -> Vec<Fit> {
         let Some(class) = self.classes.get_mut(key) else { return Vec::new() };
         let clusters = &self.clusters;
         let fit = || {

@@ -15,6 +15,7 @@ use crate::{
 };
 
 use super::{
+    stranded::Strand,
     tasks::TaskKey,
     view::{NAME_BYTES, clip},
 };
@@ -59,6 +60,8 @@ pub(super) struct Class {
     pub(super) fits: Option<Vec<Fit>>,
     /// Since when no cluster that is known has the module, while others are ready.
     pub(super) orphaned: Option<Time>,
+    /// No connected worker can run its tasks.
+    pub(super) strand: Option<Strand>,
     /// Tasks of this class that have not ended.
     tasks: u64,
 }
@@ -94,6 +97,7 @@ impl Classes {
             waiting: BTreeMap::new(),
             fits: None,
             orphaned: None,
+            strand: None,
             tasks: 0,
         };
         let key = if let Some(key) = self.free.pop() {

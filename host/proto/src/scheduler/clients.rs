@@ -409,8 +409,13 @@ impl Scheduler {
         }
         let mut stats = ending.stats;
         stats.attempt = stats.attempt.max(task.attempt);
-        let until = if task.attempt == 0 { now } else { task.dispatched };
-        stats.queued_us = until.since(task.accepted) / 1_000;
+        let all_us = now.since(task.accepted) / 1_000;
+        stats.queued_us = match (task.attempt, stats.run_us) {
+            (0, _) => all_us,
+            // How long it ran is not known, of a processor that died: at least it waited for its dispatch.
+            (_, 0) => task.dispatched.since(task.accepted) / 1_000,
+            (_, run_us) => all_us.saturating_sub(run_us),
+        };
         self.note_end(now, &task, &stats, &ending.outcome, ending.ran);
         let result = TaskResult { number: task.id.number, outcome: ending.outcome, stats };
         if self.config.journal && !self.seeded.is(Fault::FinishUnwritten) {

@@ -18,6 +18,7 @@ mod output;
 mod peers;
 mod registrations;
 mod seeded;
+mod stranded;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -222,6 +223,8 @@ pub struct Scheduler {
     resolve_again: bool,
     /// When something may expire; may be early, is never late.
     alarm: Option<Time>,
+    /// When to tell clients of tasks that nobody can run.
+    stranded_due: Option<Time>,
     stopping: Option<Stopping>,
     usage: Usage,
     /// See [`Scheduler::set_object_storage_problem`].
@@ -253,6 +256,7 @@ impl Scheduler {
             resolve_again: false,
             alarm: None,
             stopping: None,
+            stranded_due: None,
             usage: Usage::default(),
             storage_problem: None,
             monitor: Monitor::new(now),
@@ -555,6 +559,7 @@ impl Scheduler {
         }
         self.resolve_all(now);
         self.schedule(now);
+        self.strand(now);
         self.balance(now);
         self.observe(now);
         self.flush(now, out);
@@ -567,7 +572,7 @@ impl Scheduler {
     pub fn next_deadline(&self) -> Option<Time> {
         let balance = self.balances().then_some(self.balance.next);
         let stop = self.stopping.as_ref().filter(|stopping| !stopping.ended).map(|stopping| stopping.deadline);
-        let others = [balance, stop, self.peers.next_debt(), self.monitor.next_deadline()];
+        let others = [balance, stop, self.stranded_due, self.peers.next_debt(), self.monitor.next_deadline()];
         others.into_iter().chain([self.alarm]).flatten().min()
     }
 

@@ -16,6 +16,7 @@ use crate::{
 use super::{
     Scheduler,
     monitor::Slot,
+    stranded,
     view::{NAME_BYTES, clip},
 };
 
@@ -294,14 +295,11 @@ impl Scheduler {
         }
         let connected = || self.clusters.values().filter(|cluster| cluster.peer.is_some() && !cluster.leaving);
         if connected().next().is_none() {
-            return Finding::Park("no cluster is connected; one is started with `scaler_cluster ADDRESS`".to_owned());
+            return Finding::Park(stranded::no_cluster());
         }
         let allowed = || connected().filter(|cluster| cluster.offers_tags(capabilities));
         if allowed().next().is_none() {
-            return Finding::Park(format!(
-                "no connected cluster has a worker that offers `{capabilities}`; one that does is started with \
-                 `scaler_cluster ADDRESS -pwc {capabilities}`"
-            ));
+            return Finding::Park(stranded::no_worker(capabilities));
         }
         let mut by_path: BTreeMap<&str, Vec<&ModuleInfo>> = BTreeMap::new();
         for info in allowed().filter(|cluster| cluster.is_ready()).flat_map(|cluster| cluster.modules.iter().flatten())

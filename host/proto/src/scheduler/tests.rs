@@ -6,6 +6,7 @@ mod names;
 mod objects;
 mod orders;
 mod sessions;
+mod stranded;
 mod workers;
 
 use super::*;

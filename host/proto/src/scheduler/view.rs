@@ -17,7 +17,7 @@ use super::{
 
 /// Entries of each list; the totals count everything.
 pub(super) const ENTRIES_MAX: usize = 2_048;
-/// Parked registrations that are listed.
+/// Functions with calls that wait for a cluster, as far as they are listed.
 const PARKED_MAX: usize = 256;
 /// Unfinished tasks that are listed.
 const UNFINISHED_MAX: usize = 256;
@@ -131,7 +131,7 @@ impl Scheduler {
         View {
             scheduler: self.scheduler_view(now),
             tasks,
-            parked: parked.take(PARKED_MAX).collect(),
+            parked: self.stranded().chain(parked).take(PARKED_MAX).collect(),
             ..View::default()
         }
     }

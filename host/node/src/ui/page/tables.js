@@ -95,7 +95,7 @@ export function makeTables(model, { go, tell, saveTrace }) {
       { key: "call", label: "Function", value: (row) => row.call, text: (row) => row.call, title: (row) => row.call },
       { key: "state", label: "State", state: true, value: (row) => row.state, text: (row) => row.state },
       { key: "run", label: "Run", number: true, csv: "run_us", help: "With the making of its instance, unless that was made ahead", value: (row) => row.run_us, text: (row) => format.duration(row.run_us), title: (row) => `its instance was made in ${format.duration(row.start_us)}; CPU ${format.duration(row.cpu_us)}` },
-      { key: "queue", label: "Queue", number: true, csv: "queued_us", help: "From acceptance to its last dispatch", value: (row) => row.queued_us, text: (row) => format.duration(row.queued_us) },
+      { key: "queue", label: "Queue", number: true, csv: "queued_us", help: "From acceptance to the start of its run, with the ways to its worker and back", value: (row) => row.queued_us, text: (row) => format.duration(row.queued_us) },
       { key: "peak", label: "Memory", number: true, csv: "peak_memory_bytes", help: "Most guest memory it had", value: (row) => row.peak_memory_bytes, text: (row) => (row.peak_memory_bytes ? format.bytes(row.peak_memory_bytes) : "–") },
       { key: "worker", label: "Worker", value: worker, text: (row) => dash(worker(row)), title: (row) => (row.worker ? `${row.worker} of cluster ${row.cluster}` : "no worker had it") },
       { key: "attempt", label: "Attempt", number: true, value: (row) => row.attempt, text: (row) => format.count(row.attempt) },

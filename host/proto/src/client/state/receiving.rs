@@ -4,7 +4,7 @@ use super::{ClientCore, canceled, failure};
 use crate::{
     client::Effect,
     ids::Time,
-    message::{FailureKind, Message, Outcome, RegisterFailed, Registered, TaskResult},
+    message::{FailureKind, Message, Outcome, RegisterFailed, Registered, Stranded, TaskResult},
     payload::Payload,
 };
 
@@ -60,6 +60,10 @@ impl ClientCore {
                     }
                 }
             }
+            Message::Stranded(entries) => out.extend(entries.into_iter().map(|Stranded { call, tasks, reason }| {
+                let more = if tasks > 1 { format!(" and {} more", tasks - 1) } else { String::new() };
+                Effect::Warning(format!("{call}{more} waits: {reason}"))
+            })),
             Message::TaskLog(lines) => out.push(Effect::Output(lines)),
             Message::Ack(_) => {}
             other => out

@@ -104,7 +104,7 @@ fn tasks_whose_module_no_cluster_has_any_more_wait_for_a_while_and_say_why_they_
     env.pass_ms(10_000);
     let second = env.cluster_starting(2, &[""]);
     env.ready(second, vec![module("m", 2)]);
-    assert!(matches!(env.take(client).as_slice(), [Message::Changed(_)]));
+    assert!(matches!(env.take(client).as_slice(), [Message::Stranded(_), Message::Changed(_)]));
     for _ in 0..4 {
         env.nothing_else();
         env.pass_ms(1_000);
