@@ -12,7 +12,7 @@ use std::{
 use scaler_proto::{ids::PeerId, wire::Frames};
 
 use crate::{
-    Address, Event, NetError, Options, SendError,
+    Address, Event, NetError, Options, SendError, shortcut,
     socket::{self, Notice, Queue, Received, Sender, Sent, Wire},
 };
 
@@ -64,7 +64,11 @@ impl Bound {
             zmq::Error::EADDRINUSE => NetError::InUse { address: address.clone() },
             other => failed(other.into()),
         })?;
-        let address = wire.bound_port().map_or_else(|| address.clone(), |port| address.with_port(port));
+        let port = wire.bound_port();
+        if options.use_shortcut {
+            bind_shortcut(&wire, &endpoint, port);
+        }
+        let address = port.map_or_else(|| address.clone(), |port| address.with_port(port));
         Ok(Self {
             wire,
             address,
@@ -134,7 +138,7 @@ impl Bound {
             match notice {
                 Notice::Lost(fd) => self.suspect(fd),
                 Notice::Stranger => self.count_stranger(),
-                Notice::Connected | Notice::Failed | Notice::Closed => {}
+                Notice::Reached(_) | Notice::Connected | Notice::Failed | Notice::Closed => {}
             }
         }
         if self.receive(events, max_messages, max_bytes)? {
@@ -290,6 +294,16 @@ pub(crate) fn is_probe(frames: &Frames) -> bool {
 
 pub(crate) fn receive_error(error: zmq::Error) -> NetError {
     NetError::System { what: "receive from a link", source: error.into() }
+}
+
+/// Listens at the name that stands for the endpoint, too. Without it peers come by the endpoint, so that is no failure.
+fn bind_shortcut(wire: &Wire, endpoint: &str, port: Option<u16>) {
+    let Some(port) = port else { return };
+    let listens: Option<Address> = endpoint.parse().ok();
+    let Some(name) = listens.and_then(|address| shortcut::of_listener(&address.with_port(port))) else { return };
+    if let Err(error) = wire.bind(&name) {
+        tracing::debug!(endpoint, name, %error, "peers on this machine have no shortcut and use TCP");
+    }
 }
 
 /// libzmq would take a unix socket away from whoever serves it.

@@ -1,5 +1,5 @@
 //! The dialing end: one peer, and a fresh `DEALER` for every connection, so that nothing queued for a connection that
-//! is lost can reach a later one.
+//! is lost can reach a later one. One dial tries several ways: the shortcuts of the address, then the address.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -11,15 +11,22 @@ use scaler_proto::{ids::PeerId, wire::Frames};
 use crate::{
     Address, Event, NetError, Options, SendError,
     bound::{is_probe, receive_error},
-    socket::{self, Notice, Queue, Received, Sent, Wire},
+    shortcut,
+    socket::{self, Notice, Queue, Received, Sent, Source, Wire},
 };
 
 /// A connection that lasted this long was a good one: the next pause is the shortest again.
 const STABLE: Duration = Duration::from_secs(1);
+/// A Unix socket is connected or refused at once. When libzmq tells neither by then, it could make no socket.
+const SHORTCUT_WAIT: Duration = Duration::from_millis(500);
 
 pub(crate) struct Dialed {
     address: Address,
     endpoint: String,
+    /// Names to try before the endpoint; none once a stranger listened there.
+    shortcuts: Vec<String>,
+    /// How many of them this dial has tried in vain.
+    passed: usize,
     options: Options,
     state: State,
     pause: Duration,
@@ -30,7 +37,7 @@ pub(crate) struct Dialed {
 
 enum State {
     Paused { until: Instant },
-    Connecting { wire: Wire, until: Instant },
+    Connecting { wire: Wire, until: Instant, is_trusted: bool, is_greeted: bool },
     Up { wire: Wire, peer: PeerId, since: Instant, queue: Queue, lost: bool },
 }
 
@@ -39,6 +46,8 @@ impl Dialed {
         let mut dialed = Self {
             address: address.clone(),
             endpoint: socket::dial_endpoint(address),
+            shortcuts: if options.use_shortcut { shortcut::of_dialed(address) } else { Vec::new() },
+            passed: 0,
             options: options.clone(),
             state: State::Paused { until: Instant::now() },
             pause: Duration::from_millis(options.redial_min_ms),
@@ -118,6 +127,8 @@ impl Dialed {
         if self.deadline().is_some_and(|at| at <= Instant::now()) {
             match self.state {
                 State::Paused { .. } => self.dial(),
+                // Who is trusted and silent would be silent at the address as well.
+                State::Connecting { is_trusted: false, .. } => self.fail(),
                 _ => self.end(),
             }
         }
@@ -135,34 +146,97 @@ impl Dialed {
 
     fn take_notices(&mut self, events: &mut Vec<Event>) {
         let Some(wire) = self.wire() else { return };
-        for notice in wire.notices() {
+        let mut notices = wire.notices();
+        if let State::Connecting { is_trusted: false, .. } = self.state
+            && !self.identify(&mut notices)
+        {
+            return;
+        }
+        for notice in notices {
             match (notice, &mut self.state) {
-                (Notice::Connected, State::Connecting { .. }) => {
-                    let State::Connecting { wire, .. } = self.pause_until(Instant::now()) else { return };
-                    let peer = socket::next_peer();
-                    self.warned = false;
-                    self.state = State::Up { wire, peer, since: Instant::now(), queue: Queue::default(), lost: false };
-                    events.push(Event::Up(peer));
-                }
+                (Notice::Connected, State::Connecting { is_greeted, .. }) => *is_greeted = true,
                 (Notice::Lost(_) | Notice::Closed, State::Up { lost, .. }) => *lost = true,
                 (Notice::Lost(_) | Notice::Failed | Notice::Stranger | Notice::Closed, State::Connecting { .. }) => {
-                    self.end();
+                    self.fail();
                     return;
                 }
                 _ => {}
             }
+            if matches!(self.state, State::Connecting { is_trusted: true, is_greeted: true, .. }) {
+                let State::Connecting { wire, .. } = self.pause_until(Instant::now()) else { return };
+                let peer = socket::next_peer();
+                self.warned = false;
+                self.state = State::Up { wire, peer, since: Instant::now(), queue: Queue::default(), lost: false };
+                events.push(Event::Up(peer));
+            }
         }
     }
 
+    /// Finds out who listens at a shortcut that was reached; false: not us, so another way is under way.
+    fn identify(&mut self, notices: &mut Vec<Notice>) -> bool {
+        let reached = notices.iter().find_map(|notice| if let Notice::Reached(fd) = notice { Some(*fd) } else { None });
+        let (State::Connecting { wire, until, is_trusted, .. }, Some(fd)) = (&mut self.state, reached) else {
+            return true;
+        };
+        let listener = shortcut::listener_uid(fd);
+        // The descriptor was this connection's unless libzmq has told of its loss meanwhile, which it does before it
+        // closes it.
+        wire.look_again(Source::Notices);
+        notices.extend(wire.notices());
+        if notices.contains(&Notice::Lost(fd)) {
+            return true;
+        }
+        let own = rustix::process::geteuid().as_raw();
+        match listener {
+            Ok(uid) if shortcut::is_trusted(uid, own) => {
+                *is_trusted = true;
+                *until = Instant::now() + handshake_timeout(&self.options);
+                return true;
+            }
+            Ok(uid) => {
+                let name = self.shortcuts.get(self.passed);
+                tracing::warn!(address = %self.address, ?name, uid, "another user listens at our shortcut; using TCP");
+                self.shortcuts.clear();
+                self.passed = 0;
+                self.connect();
+            }
+            Err(error) => {
+                tracing::debug!(address = %self.address, %error, "who listens at our shortcut is not known");
+                self.fail();
+            }
+        }
+        false
+    }
+
+    /// Starts with the first shortcut.
     fn dial(&mut self) {
-        let opened = Wire::open(zmq::DEALER, self.endpoint.contains('['), &self.options)
-            .and_then(|wire| wire.connect(&self.endpoint).map(|()| wire));
+        self.passed = 0;
+        self.connect();
+    }
+
+    /// Goes on to the next way without a pause; after the last one the dial has failed.
+    fn fail(&mut self) {
+        if self.passed < self.shortcuts.len() {
+            self.passed += 1;
+            self.connect();
+        } else {
+            self.end();
+        }
+    }
+
+    fn connect(&mut self) {
+        let shortcut = self.shortcuts.get(self.passed);
+        let endpoint = shortcut.unwrap_or(&self.endpoint);
+        let opened = Wire::open(zmq::DEALER, endpoint.contains('['), &self.options)
+            .and_then(|wire| wire.connect(endpoint).map(|()| wire));
         match opened {
             Ok(wire) => {
-                let until =
-                    Instant::now() + Duration::from_millis(self.options.handshake_timeout_ms.unsigned_abs().into());
-                self.state = State::Connecting { wire, until };
+                let is_trusted = shortcut.is_none();
+                let patience = if is_trusted { handshake_timeout(&self.options) } else { SHORTCUT_WAIT };
+                let until = Instant::now() + patience;
+                self.state = State::Connecting { wire, until, is_trusted, is_greeted: false };
             }
+            Err(_) if shortcut.is_some() => self.fail(),
             Err(error) => {
                 if !std::mem::replace(&mut self.warned, true) {
                     tracing::warn!(address = %self.address, %error, "cannot dial; trying again");
@@ -217,6 +291,10 @@ fn receive(
         }
     }
     Ok(Some(false))
+}
+
+fn handshake_timeout(options: &Options) -> Duration {
+    Duration::from_millis(options.handshake_timeout_ms.unsigned_abs().into())
 }
 
 /// Three quarters to all of it, so that many peers do not come back at the same moment.

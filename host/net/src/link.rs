@@ -29,6 +29,9 @@ pub struct Options {
     pub redial_min_ms: u64,
     /// Longest pause before dialing again.
     pub redial_max_ms: u64,
+    /// Peers on one machine meet at a Unix socket although the address says `tcp://127.0.0.1:8516`. Both ends must want
+    /// it; whatever is in the way, they meet at the address.
+    pub use_shortcut: bool,
 }
 
 impl Default for Options {
@@ -40,6 +43,7 @@ impl Default for Options {
             handshake_timeout_ms: 5_000,
             redial_min_ms: 100,
             redial_max_ms: 5_000,
+            use_shortcut: true,
         }
     }
 }
@@ -108,7 +112,7 @@ enum End {
 }
 
 impl Link {
-    /// Listens. Port 0 becomes a real port, see [`Self::local_address`].
+    /// Listens. Port 0 becomes a real port, see [`Self::local_address`]. See [`Options::use_shortcut`] for where else.
     pub fn bind(address: &Address, options: &Options) -> Result<Self, NetError> {
         Bound::new(address, options).map(|bound| Self { end: End::Bound(bound) })
     }

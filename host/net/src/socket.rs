@@ -47,6 +47,8 @@ pub(crate) fn next_peer() -> PeerId {
 /// What a monitor says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
+    /// A dialed connection exists, on this file descriptor; its handshake is due.
+    Reached(i32),
     /// A handshake is complete.
     Connected,
     /// The connection on this file descriptor is gone.
@@ -136,7 +138,7 @@ impl Wire {
             SocketEvent::MONITOR_STOPPED,
         ];
         if kind != SocketType::ROUTER {
-            events.extend([SocketEvent::HANDSHAKE_SUCCEEDED, SocketEvent::CLOSED]);
+            events.extend([SocketEvent::CONNECTED, SocketEvent::HANDSHAKE_SUCCEEDED, SocketEvent::CLOSED]);
         }
         socket.monitor(&endpoint, events.into_iter().fold(0, |mask, event| mask | i32::from(event.to_raw())))?;
         let monitor = context().socket(SocketType::PAIR)?;
@@ -216,7 +218,9 @@ impl Wire {
             let Some((kind, value)) = event.split_first_chunk::<2>() else { continue };
             let value = value.first_chunk::<4>().map_or(-1, |value| i32::from_ne_bytes(*value));
             let is = |event: SocketEvent| u16::from_ne_bytes(*kind) == event.to_raw();
-            notices.push(if is(SocketEvent::HANDSHAKE_SUCCEEDED) {
+            notices.push(if is(SocketEvent::CONNECTED) {
+                Notice::Reached(value)
+            } else if is(SocketEvent::HANDSHAKE_SUCCEEDED) {
                 Notice::Connected
             } else if is(SocketEvent::DISCONNECTED) {
                 Notice::Lost(value)

@@ -1,5 +1,7 @@
 //! Links over real sockets.
 
+mod shortcut;
+
 use std::{
     io::Write,
     net::TcpStream,
@@ -15,8 +17,9 @@ fn any_port() -> Address {
     Address::tcp("127.0.0.1", 0)
 }
 
+/// Over the address itself.
 fn quick() -> Options {
-    Options { redial_min_ms: 10, redial_max_ms: 50, ..Options::default() }
+    Options { redial_min_ms: 10, redial_max_ms: 50, use_shortcut: false, ..Options::default() }
 }
 
 fn server() -> End {
@@ -73,14 +76,19 @@ fn until(ends: &mut [&mut End], what: &str, mut condition: impl FnMut(&mut [&mut
     }
 }
 
-/// A server and a client that have met: the server has had the client's first message.
+/// A server and a client that have met.
 fn met() -> (End, End) {
     let mut server = server();
     let mut client = End::dial(&server);
-    until(&mut [&mut server, &mut client], "the client is up", |ends| ends[1].up().is_some());
-    client.send(b"hello");
-    until(&mut [&mut server, &mut client], "the server heard it", |ends| ends[0].messages().len() == 1);
+    meet(&mut server, &mut client);
     (server, client)
+}
+
+/// The client is up, and the server has had its first message.
+fn meet(server: &mut End, client: &mut End) {
+    until(&mut [server, client], "the client is up", |ends| ends[1].up().is_some());
+    client.send(b"hello");
+    until(&mut [server, client], "the server heard it", |ends| ends[0].messages().len() == 1);
 }
 
 #[test]
@@ -309,11 +317,19 @@ fn two_hundred_peers_are_told_apart() {
 #[test]
 #[ignore = "a measurement"]
 fn measure() {
-    let mut server = server();
+    for use_shortcut in [false, true] {
+        println!("{}", if use_shortcut { "by the shortcut" } else { "over TCP" });
+        measure_with(&Options { use_shortcut, ..quick() });
+    }
+}
+
+fn measure_with(options: &Options) {
+    let mut server = End::new(Link::bind(&any_port(), options).expect("bind"));
     let address = server.link.local_address().clone();
     let rounds = 20_000;
+    let options = options.clone();
     let client = std::thread::spawn(move || {
-        let mut end = End::new(Link::dial(&address, &quick()));
+        let mut end = End::new(Link::dial(&address, &options));
         until(&mut [&mut end], "up", |ends| ends[0].up().is_some());
         let peer = end.up().expect("up");
         let answer = |end: &mut End| {
