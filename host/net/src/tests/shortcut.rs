@@ -168,8 +168,8 @@ fn a_name_that_others_use_for_something_else_is_passed_over() {
     assert_eq!(client.events.len(), 1, "{:?}", client.events);
 }
 
-/// The listener of a name speaks our protocol. Run by root it is another user's, and then it must hear nothing; otherwise
-/// only our own user can be tried, who is trusted.
+/// The listener of a name speaks our protocol. Where root runs the test it is another user's, and then it must hear
+/// nothing; otherwise only our own user can be tried, who is trusted.
 #[test]
 fn who_listens_at_the_name_decides_whether_it_is_used() {
     let is_root = rustix::process::geteuid().is_root();
@@ -187,7 +187,7 @@ fn who_listens_at_the_name_decides_whether_it_is_used() {
     });
     let squatter = squatter.join().expect("join");
     let mut client = dial(server.link.local_address());
-    let mut heard = |end: &mut End| {
+    let heard = |end: &mut End| {
         end.drain();
         squatter.look_again(crate::socket::Source::Messages);
         matches!(squatter.receive(Some(&mut crate::socket::Sender::unknown())), Ok(Received::Frames(_)))

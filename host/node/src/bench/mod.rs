@@ -42,7 +42,7 @@ pub struct BenchArgs {
     /// No-op tasks to run, after a tenth of them as a warm-up
     #[arg(long, value_name = "N", default_value_t = 400_000, value_parser = clap::value_parser!(u64).range(1000..))]
     tasks: u64,
-    /// Where the scheduler listens, port 0 for any; with an `ipc://` path the kernel's TCP is not part of the figures
+    /// Where the scheduler listens, port 0 for any; `tcp://[::1]:0` measures the kernel's TCP, 127.0.0.1 a Unix socket
     #[arg(long, value_name = "ADDRESS", default_value = "tcp://127.0.0.1:0")]
     address: Address,
     /// Workers of the one cluster
