@@ -1,10 +1,10 @@
 //! What watchers are told, and what is kept for it: totals, the last tasks, seconds and lines, and who watches.
 //!
-//! The cost of a task is a few additions and one entry in a ring (`totals`, `ended`), of a failed one two entries, since
-//! the newest failures are kept apart from what else ends; pictures are made only for watchers that are there and have
-//! taken what they were sent before. A *round* goes to all of these at once: `rows` finds what changed, `update` makes
-//! the bodies, one for all watchers that are equally far. One update is on its way to a watcher at any time, so one that
-//! does not read costs what it was sent last, and its connection in the end.
+//! The cost of a task is a few additions and one entry in a ring (`totals`, `ended`), of a failed one two entries,
+//! since the newest failures are kept apart from what else ends; pictures are made only for watchers that are there
+//! and have taken what they were sent before. A *round* goes to all of these at once: `rows` finds what changed,
+//! `update` makes the bodies, one for all watchers that are equally far. One update is on its way to a watcher at any
+//! time, so one that does not read costs what it was sent last, and its connection in the end.
 
 mod ended;
 mod lines;
