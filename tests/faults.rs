@@ -257,3 +257,27 @@ fn cancel_ends_a_running_task_and_frees_its_worker() {
     }
     assert_eq!(count, 10);
 }
+
+#[test]
+fn every_goodbye_is_heard_however_many_leave_at_once() {
+    let stack = Stack::new(1, &[], &[&guest("tests/guests/behaviour")]);
+    for _ in 0..5 {
+        std::thread::scope(|scope| {
+            for _ in 0..12 {
+                scope.spawn(|| {
+                    let client = Client::connect(&stack.address()).expect("connects");
+                    let function = client.function("behaviour.hostile:spin_forever").expect("function");
+                    let _spinning = client.submit(&function, ()).expect("submit");
+                    client.disconnect();
+                });
+            }
+        });
+        // A goodbye that was lost would leave its client there for the client timeout, a minute, and its task running.
+        wait_for("all clients and tasks to be gone", Duration::from_secs(20), || {
+            let status = stack.status();
+            let clients = status["clients"].as_array().map_or(0, Vec::len);
+            let tasks: u64 = ["waiting", "assigned", "running"].iter().map(|state| stack.tasks(state)).sum();
+            (clients == 0 && tasks == 0).then_some(())
+        });
+    }
+}

@@ -153,7 +153,7 @@ pub struct ClientView {
 /// Calls that wait for a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ParkedView {
-    /// `module.path:function`; of waiting tasks, the function of the oldest.
+    /// `module.path:function`.
     pub call: String,
     /// Calls held at clients until the function is known, or waiting tasks that no connected worker can run.
     pub held: u64,

@@ -33,6 +33,8 @@ pub struct ClientCore {
     config: ClientConfig,
     stage: Stage,
     session: Session,
+    /// See [`Self::farewell`].
+    farewell: Option<u64>,
     epoch: u64,
     storage: Option<String>,
     started: Time,
@@ -128,6 +130,7 @@ impl ClientCore {
             config,
             stage: Stage::Down,
             session: Session::default(),
+            farewell: None,
             epoch: 0,
             storage: None,
             started: now,
@@ -431,8 +434,15 @@ impl ClientCore {
         if let Stage::Up(peer) = self.stage {
             self.send_releases(peer, out);
             self.send(peer, Message::Goodbye(vec![Goodbye { reason: reason.to_owned() }]), out);
+            self.farewell = Some(self.session.last_sent());
         }
         self.close(Closed::Left, out);
+    }
+
+    /// The number of the goodbye, if one was sent: the connection should stay open until the scheduler acknowledges it.
+    #[must_use]
+    pub fn farewell(&self) -> Option<u64> {
+        self.farewell
     }
 
     /// Where a task is; `None` when it has ended or never was.

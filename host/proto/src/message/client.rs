@@ -189,7 +189,7 @@ pub struct Parked {
 /// See [`Message::Stranded`](super::Message::Stranded).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stranded {
-    /// `module.path:function` of the oldest of them.
+    /// `module.path:function` of some of them.
     pub call: String,
     /// How many there are.
     pub tasks: u64,

@@ -4,19 +4,20 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
 use crate::{
     capability::Capabilities,
-    ids::{AgentId, Time},
+    ids::{AgentId, ClientId, Time},
     message::Identity,
 };
 
 use super::{
+    monitor::Slot,
     stranded::Strand,
-    tasks::TaskKey,
+    tasks::{Task, TaskKey},
     view::{NAME_BYTES, clip},
 };
 
@@ -56,6 +57,8 @@ pub(super) struct Class {
     /// The tags as people write them, if there are any.
     pub(super) label: Option<Arc<str>>,
     pub(super) waiting: BTreeMap<Place, TaskKey>,
+    /// How many of them each client has of each function.
+    pub(super) waiting_of: BTreeMap<(ClientId, Slot), u64>,
     /// Where its tasks may run; `None` when that must be found out anew.
     pub(super) fits: Option<Vec<Fit>>,
     /// Since when no cluster that is known has the module, while others are ready.
@@ -95,6 +98,7 @@ impl Classes {
             needs: needs.clone(),
             label: (!tags.is_empty()).then(|| clip(&tags.to_string(), NAME_BYTES).into()),
             waiting: BTreeMap::new(),
+            waiting_of: BTreeMap::new(),
             fits: None,
             orphaned: None,
             strand: None,
@@ -145,21 +149,29 @@ impl Classes {
     }
 
     /// Lets a task wait.
-    pub(super) fn enqueue(&mut self, key: ClassKey, place: Place, task: TaskKey) {
-        let Some(class) = self.slots.get_mut(key.0 as usize).and_then(Option::as_mut) else { return };
+    pub(super) fn enqueue(&mut self, key: TaskKey, task: &Task) {
+        let Some(class) = self.slots.get_mut(task.class.0 as usize).and_then(Option::as_mut) else { return };
         if class.waiting.is_empty() {
-            self.busy.insert(key);
+            self.busy.insert(task.class);
         }
-        class.waiting.insert(place, task);
+        class.waiting.insert(task.place(), key);
+        *class.waiting_of.entry((task.id.client, task.slot)).or_default() += 1;
     }
 
     /// Takes a waiting task out.
-    pub(super) fn dequeue(&mut self, key: ClassKey, place: Place) {
-        if let Some(class) = self.get_mut(key) {
-            class.waiting.remove(&place);
-            if class.waiting.is_empty() {
-                self.busy.remove(&key);
+    pub(super) fn dequeue(&mut self, task: &Task) {
+        let Some(class) = self.slots.get_mut(task.class.0 as usize).and_then(Option::as_mut) else { return };
+        if class.waiting.remove(&task.place()).is_none() {
+            return;
+        }
+        if let Entry::Occupied(mut count) = class.waiting_of.entry((task.id.client, task.slot)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
             }
+        }
+        if class.waiting.is_empty() {
+            self.busy.remove(&task.class);
         }
     }
 

@@ -329,7 +329,6 @@ impl Scheduler {
         client.used.tasks += 1;
         client.used.bytes += submit.arguments.inline_length();
         client.unfinished += 1;
-        let place = (std::cmp::Reverse(submit.priority), self.accepted);
         let number = submit.number;
         let key = self.tasks.insert(Task {
             id: TaskId { client: id, number },
@@ -357,7 +356,9 @@ impl Scheduler {
         });
         client.numbers.insert(number, Place::Live(key));
         self.classes.join(class);
-        self.classes.enqueue(class, place, key);
+        if let Some(task) = self.tasks.get(key) {
+            self.classes.enqueue(key, task);
+        }
         self.wake = true;
     }
 

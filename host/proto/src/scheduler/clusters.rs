@@ -245,11 +245,13 @@ impl Scheduler {
     /// Notes that a waiting task is with a cluster from now on.
     pub(super) fn attach(&mut self, key: TaskKey, id: AgentId) {
         let Some(task) = self.tasks.get(key) else { return };
-        let (class, place) = (task.class, (std::cmp::Reverse(task.priority), task.sequence));
+        let class = task.class;
         if self.tasks.step(key, Event::Assign).is_err() {
             return;
         }
-        self.classes.dequeue(class, place);
+        if let Some(task) = self.tasks.get(key) {
+            self.classes.dequeue(task);
+        }
         let Some(cluster) = self.clusters.get_mut(&id) else { return };
         *cluster.by_class.entry(class).or_default() += 1;
         if let Some(class_of) = self.classes.get(class) {
@@ -267,8 +269,7 @@ impl Scheduler {
         let Some(task) = self.tasks.get_mut(key) else { return };
         let class = task.class;
         let Some(id) = task.cluster.take() else {
-            let place = (std::cmp::Reverse(task.priority), task.sequence);
-            self.classes.dequeue(class, place);
+            self.classes.dequeue(task);
             return;
         };
         let position = task.position;
@@ -306,7 +307,7 @@ impl Scheduler {
         if self.tasks.step(key, Event::Requeue).is_ok()
             && let Some(task) = self.tasks.get(key)
         {
-            self.classes.enqueue(task.class, (std::cmp::Reverse(task.priority), task.sequence), key);
+            self.classes.enqueue(key, task);
         }
     }
 

@@ -1,7 +1,10 @@
 //! Waiting tasks that no connected worker can run: views list them, and their clients are told after a moment, since
 //! such a task waits in silence for as long as nobody starts a cluster for it.
 
-use std::collections::BTreeSet;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::{
     capability::Capabilities,
@@ -14,14 +17,12 @@ use super::{
     Scheduler,
     classes::{Class, ClassKey},
     clusters::Cluster,
-    tasks::Task,
+    monitor::Slot,
     view::{ERROR_BYTES, NAME_BYTES, clip},
 };
 
 /// A cluster that starts again within this time is no news.
 const NOTICE_MS: u64 = 2_000;
-/// Waiting tasks of a class that are looked through for their clients.
-const LOOK_MAX: usize = 4_096;
 
 /// A class that fits nowhere.
 #[derive(Debug)]
@@ -80,13 +81,11 @@ impl Scheduler {
         let Some(class) = self.classes.get(key) else { return };
         let Some(strand) = &class.strand else { return };
         let reason = clip(&self.why_stranded(class), ERROR_BYTES).to_owned();
-        let mut news: Vec<(ClientId, Stranded)> = Vec::new();
-        for task in class.waiting.values().take(LOOK_MAX).filter_map(|key| self.tasks.get(*key)) {
-            let client = task.id.client;
-            match news.iter_mut().find(|(known, _)| *known == client) {
-                Some((_, stranded)) => stranded.tasks += 1,
-                None if strand.told.contains(&client) => {}
-                None => news.push((client, Stranded { call: self.call_of(task), tasks: 1, reason: reason.clone() })),
+        let mut news: BTreeMap<ClientId, Stranded> = BTreeMap::new();
+        for ((client, slot), tasks) in &class.waiting_of {
+            if !strand.told.contains(client) {
+                let fresh = || Stranded { call: self.call_of(*slot), tasks: 0, reason: reason.clone() };
+                news.entry(*client).or_insert_with(fresh).tasks += tasks;
             }
         }
         for (client, stranded) in news {
@@ -98,18 +97,23 @@ impl Scheduler {
         }
     }
 
-    /// The classes that fit nowhere, as views list them.
-    pub(super) fn stranded(&self) -> impl Iterator<Item = ParkedView> + '_ {
+    /// The functions with tasks that fit nowhere, as views list them: those with the most tasks first.
+    pub(super) fn stranded(&self) -> Vec<ParkedView> {
+        let mut all = Vec::new();
         let busy = self.classes.busy.iter().filter_map(|key| self.classes.get(*key));
-        busy.filter(|class| class.strand.is_some()).filter_map(|class| {
-            let oldest = class.waiting.values().next().and_then(|key| self.tasks.get(*key))?;
+        for class in busy.filter(|class| class.strand.is_some()) {
             let reason = clip(&self.why_stranded(class), ERROR_BYTES).to_owned();
-            Some(ParkedView { call: self.call_of(oldest), held: class.waiting.len() as u64, reason })
-        })
+            let mut held: BTreeMap<Slot, u64> = BTreeMap::new();
+            class.waiting_of.iter().for_each(|((_, slot), tasks)| *held.entry(*slot).or_default() += tasks);
+            let view = |(slot, held)| ParkedView { call: self.call_of(slot), held, reason: reason.clone() };
+            all.extend(held.into_iter().map(view));
+        }
+        all.sort_by_key(|parked| Reverse(parked.held));
+        all
     }
 
-    fn call_of(&self, task: &Task) -> String {
-        clip(self.monitor.call(task.slot), NAME_BYTES).to_owned()
+    fn call_of(&self, slot: Slot) -> String {
+        clip(self.monitor.call(slot), NAME_BYTES).to_owned()
     }
 
     fn why_stranded(&self, class: &Class) -> String {

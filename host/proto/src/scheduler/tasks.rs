@@ -1,5 +1,7 @@
 //! The accepted tasks: a slab, so that lists and maps hold small keys, and exact totals by state.
 
+use std::cmp::Reverse;
+
 use crate::{
     ids::{AgentId, FunctionId, TaskId, Time},
     message::ArgumentObject,
@@ -7,7 +9,10 @@ use crate::{
     task::{Event, IllegalMove, State},
 };
 
-use super::{classes::ClassKey, monitor::Slot};
+use super::{
+    classes::{ClassKey, Place},
+    monitor::Slot,
+};
 
 /// A task's place in the slab. Used again after the task is gone, so it is never kept anywhere once the task has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +55,13 @@ pub(super) struct Task {
     pub(super) dispatched: Time,
     /// Who else than its client canceled it.
     pub(super) canceled_by: Option<Box<str>>,
+}
+
+impl Task {
+    /// Its place among the waiting tasks of its class.
+    pub(super) fn place(&self) -> Place {
+        (Reverse(self.priority), self.sequence)
+    }
 }
 
 /// The slab.

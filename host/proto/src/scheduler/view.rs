@@ -131,7 +131,7 @@ impl Scheduler {
         View {
             scheduler: self.scheduler_view(now),
             tasks,
-            parked: self.stranded().chain(parked).take(PARKED_MAX).collect(),
+            parked: self.stranded().into_iter().chain(parked).take(PARKED_MAX).collect(),
             ..View::default()
         }
     }

@@ -14,7 +14,7 @@ const STEPS: u64 = 8;
 const BUCKETS: usize = 8 * (36 - 3 + 1);
 
 /// A function's place in the table. Places are never used for something else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::scheduler) struct Slot(u16);
 
 #[derive(Debug)]
