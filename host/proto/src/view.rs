@@ -15,7 +15,7 @@ pub struct View {
     pub clients: Vec<ClientView>,
     /// Exact totals: tasks by state. The terminal states count since the scheduler started.
     pub tasks: BTreeMap<String, u64>,
-    /// Registrations that wait for a cluster, with the number of calls held for them.
+    /// Calls that wait for a cluster: registrations with what clients hold for them, and tasks that nobody can run.
     #[serde(default)]
     pub parked: Vec<ParkedView>,
     /// One entry a function that was called, the busiest first where there are too many to list.
@@ -30,7 +30,7 @@ pub struct View {
     pub recent: Vec<TaskView>,
     /// The newest tasks that failed or were given up, oldest first, however many others ended since; how many there
     /// were in all is in `tasks`. In the stream only for those who asked for tasks.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub failures: Vec<TaskView>,
     /// One entry a second, oldest first, for the last minutes. Empty unless asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

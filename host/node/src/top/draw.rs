@@ -283,9 +283,9 @@ fn totals(view: &View, (offset, shown, all): (usize, usize, usize), width: u16) 
     }
     if let Some(parked) = view.parked.first() {
         let more = format!("; {} waiting for {}: {}", text::count(parked.held), parked.call, parked.reason);
-        if line.chars().count() + more.chars().count() <= usize::from(width) {
-            line.push_str(&more);
-        }
+        // Cut rather than left out: that calls wait is the news.
+        let left = usize::from(width).saturating_sub(line.chars().count());
+        line.push_str(&text::cut(&more, left.max(1)));
     }
     line
 }

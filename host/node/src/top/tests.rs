@@ -7,7 +7,7 @@ use ratatui::{
     backend::TestBackend,
     crossterm::event::{KeyCode, KeyEvent, KeyModifiers},
 };
-use scaler_proto::view::{ClientView, Sample, SchedulerView, View, WorkerView};
+use scaler_proto::view::{ClientView, ParkedView, Sample, SchedulerView, View, WorkerView};
 
 use super::{
     Top,
@@ -70,6 +70,16 @@ fn screen(top: &Top, view: &View, stale: Option<Duration>, width: u16, height: u
 
 fn key(top: &mut Top, code: KeyCode) -> bool {
     top.key(KeyEvent::new(code, KeyModifiers::NONE), 1_000)
+}
+
+#[test]
+fn calls_that_wait_are_told_of_however_narrow_the_screen() {
+    let reason = "no connected cluster has a worker that offers `gpu`; one that does is started with more".to_owned();
+    let parked = vec![ParkedView { call: "mandelbrot.tiles:render".to_owned(), held: 24_578, reason }];
+    let view = View { parked, ..view(2) };
+    let lines = screen(&Top::default(), &view, None, 80, 24);
+    let total = lines.iter().find(|line| line.starts_with("Total")).expect("the line of totals");
+    assert!(total.contains("24,578 waiting for mandelbrot") && total.trim_end().ends_with('…'), "{total}");
 }
 
 #[test]
