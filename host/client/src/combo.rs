@@ -350,6 +350,9 @@ impl fmt::Debug for SchedulerClusterCombo {
     }
 }
 
+/// How long the log of a process that has ended is waited for; a child of it may hold its streams open.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// What a server wrote last.
 #[derive(Debug, Default)]
 struct Log(Mutex<VecDeque<String>>);
@@ -374,6 +377,8 @@ struct Server {
     role: &'static str,
     child: Child,
     log: Arc<Log>,
+    /// Those who fill the log.
+    listeners: Vec<JoinHandle<()>>,
     ready: Value,
 }
 
@@ -396,7 +401,7 @@ impl Server {
         let child = command.spawn().map_err(|error| {
             failed(format!("cannot start `{} {role}`: {error}; {SCALER_BIN} may name the program", program.display()))
         })?;
-        let mut server = Self { role, child, log: Arc::default(), ready: Value::Null };
+        let mut server = Self { role, child, log: Arc::default(), listeners: Vec::new(), ready: Value::Null };
         let (sender, ready) = mpsc::channel();
         if let Some(stdout) = server.child.stdout.take() {
             server.listen(stdout, Some(sender), echo)?;
@@ -411,10 +416,8 @@ impl Server {
             }
             Err(RecvTimeoutError::Disconnected) => {
                 let status = server.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-                return Err(failed(format!(
-                    "the {role} ended before it was ready ({status}):\n{}",
-                    server.last_lines()
-                )));
+                let words = server.last_words();
+                return Err(failed(format!("the {role} ended before it was ready ({status}):\n{words}")));
             }
         };
         Ok(server)
@@ -422,7 +425,7 @@ impl Server {
 
     /// Keeps what it writes, on a thread that ends with it; the line that says that it is ready goes to `ready`.
     fn listen(
-        &self,
+        &mut self,
         stream: impl Read + Send + 'static,
         ready: Option<Sender<Value>>,
         echo: bool,
@@ -442,11 +445,18 @@ impl Server {
                 log.push(line);
             }
         };
-        thread::Builder::new()
-            .name("scaler-combo-log".to_owned())
-            .spawn(work)
-            .map(drop)
-            .map_err(|source| Error::Thread { source })
+        let listener = thread::Builder::new().name("scaler-combo-log".to_owned()).spawn(work);
+        self.listeners.push(listener.map_err(|source| Error::Thread { source })?);
+        Ok(())
+    }
+
+    /// The last lines of a process that has ended: what it wrote may still be on its way to the log.
+    fn last_words(&self) -> String {
+        let until = Instant::now() + LAST_WORDS;
+        while !self.listeners.iter().all(JoinHandle::is_finished) && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.last_lines()
     }
 
     fn address(&self, key: &str) -> Result<String, Error> {
@@ -507,7 +517,7 @@ fn stop_all(servers: &mut Vec<Server>, bound: Duration) -> Result<(), Error> {
                 if status.success() {
                     return Ok(());
                 }
-                let what = format!("the {} ended with {status}:\n{}", server.role, server.last_lines());
+                let what = format!("the {} ended with {status}:\n{}", server.role, server.last_words());
                 Err(Error::Combo { what })
             });
             result = result.and(ended);
