@@ -46,20 +46,18 @@ impl Standby {
         if let Err(fault) = before(task) {
             return refused(fault);
         }
-        let (live, report) = match self.ready.take_if(|ready| ready.program.is_same(program)) {
+        let (mut live, made_us) = match self.ready.take_if(|ready| ready.program.is_same(program)) {
             Some(Ready { mut live, start_us, .. }) => {
                 live.rearm(task, begin);
-                let report = report(task, &mut live, begin);
-                (live, Report { start_us, ..report })
+                (live, Some(start_us))
             }
             None => match Live::start(program, task, begin) {
-                Ok(mut live) => {
-                    let report = report(task, &mut live, begin);
-                    (live, report)
-                }
+                Ok(live) => (live, None),
                 Err(fault) => return Report { outcome: Err(fault), ..failed_start(begin) },
             },
         };
+        let mut report = report(task, &mut live, begin);
+        report.start_us = made_us.unwrap_or(report.start_us);
         self.spent = Some(live);
         report
     }

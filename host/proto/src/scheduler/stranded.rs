@@ -16,7 +16,6 @@ use crate::{
 use super::{
     Scheduler,
     classes::{Class, ClassKey},
-    clusters::Cluster,
     monitor::Slot,
     view::{ERROR_BYTES, NAME_BYTES, clip},
 };
@@ -130,7 +129,7 @@ impl Scheduler {
         } else if module.is_some_and(|module| !connected().any(|cluster| cluster.has_module(module))) {
             "no connected cluster has its module".to_owned()
         } else {
-            let count = connected().filter(|cluster| Cluster::takes_work(cluster)).count();
+            let count = connected().filter(|cluster| cluster.takes_work()).count();
             format!("no worker takes tasks that could run it ({count} clusters do take tasks)")
         }
     }
