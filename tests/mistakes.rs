@@ -21,17 +21,25 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "for instance, `tcp://127.0.0.1:8516`",
     ),
     ("object_storage_address = \"tcp://127.0.0.1\"", "[scheduler] object_storage_address:", "has no port; write"),
-    ("monitor_address = 5", "[scheduler] monitor_address:", "write, for instance, `tcp://127.0.0.1:5`"),
-    ("protected = \"False\"", "[scheduler] protected:", "write false without quotes"),
-    ("max_attempts = \"3\"", "[scheduler] max_attempts:", "write 3 without quotes"),
+    ("monitor_address = 5", "[scheduler] monitor_address:", "write `monitor_address = \"tcp://127.0.0.1:5\"`"),
+    ("protected = \"False\"", "[scheduler] protected: expected true or false", "write `protected = false`"),
+    ("max_attempts = \"3\"", "[scheduler] max_attempts:", "write `max_attempts = 3`"),
     ("client_timeout = 5", "no key `client_timeout`", "did you mean `client_timeout_seconds`?"),
     ("num_of_workers = 5", "no key `num_of_workers`", "it is a key of [cluster], move it there"),
     ("worker_timeout_seconds = 0", "[scheduler] worker_timeout_seconds:", "give at least 1"),
-    ("load_balance_seconds = 1.5", "[scheduler] load_balance_seconds:", "expected a whole number, not 1.5"),
+    (
+        "load_balance_seconds = 1.5",
+        "[scheduler] load_balance_seconds:",
+        "of seconds, not 1.5; write `load_balance_seconds = 2`",
+    ),
     ("allocate_policy = \"evne\"", "[scheduler] allocate_policy:", "did you mean `even`?"),
     ("scaling_controller_strategy = \"vanilla\"", "[scheduler] scaling_controller_strategy:", "leave `scaling"),
-    ("logging_paths = \"/dev/stdout\"", "[scheduler] logging_paths:", "write [\"/dev/stdout\"]"),
-    ("logging_level = 10", "[scheduler] logging_level:", "is not one of NOTSET, DEBUG"),
+    ("logging_paths = \"/dev/stdout\"", "[scheduler] logging_paths:", "write `logging_paths = [\"/dev/stdout\"]`"),
+    (
+        "logging_level = 10",
+        "[scheduler] logging_level: expected one of \"NOTSET\", \"DEBUG\",",
+        "not 10; write `logging_level = \"INFO\"`",
+    ),
     ("logging_config_file = \"log.conf\"", "[scheduler] logging_config_file:", "use logging_level"),
     ("io_threads = 65", "[scheduler] io_threads: 65 is out of range", "give 1 to 64"),
     ("result_buffer_bytes = 18446744073709551616", "result_buffer_bytes:", "give 1 to 18446744073709551615"),
@@ -51,7 +59,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("log_hub_address = \"tcp://127.0.0.1:1\"", "[cluster] log_hub_address:", "leave it out"),
     ("[cluster.grants]", "", ""),
     ("clok = false", "[cluster.grants] clok:", "did you mean `clock`?"),
-    ("random = \"no\"", "[cluster.grants] random:", "write false without quotes"),
+    ("random = \"no\"", "[cluster.grants] random: expected true or false", "write `random = false`"),
     ("environment = [\"PATH\", \"=x\"]", "[cluster.grants] environment:", "write `NAME` or `NAME=value`"),
     ("[[cluster.grants.directories]]", "[cluster.grants.directories] guest_path:", "guest_path = \"/data\""),
     ("host_path = \"/nowhere/at/all\"", "[cluster.grants.directories] host_path:", "create it first"),
@@ -72,7 +80,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("web_port = 80810", "[webui] web_port:", "give 1 to 65535"),
     ("web_host = \"http://farm:80\"", "[webui] web_host:", "write \"farm\", and web_port = 80"),
     ("[top]", "[top] monitor_address: is required and missing", "`monitor_address = \"tcp://127.0.0.1:8518\"` below"),
-    ("timeout = [\"5\"]", "[top] timeout:", "expected a whole number, not a list"),
+    ("timeout = [\"5\"]", "[top] timeout:", "expected a whole number of seconds, not a list; write `timeout = 5`"),
     ("[webui]", "the section [webui] stands at line LINE already", "write it once"),
 ];
 
@@ -157,17 +165,26 @@ const FILES: &[(&str, &[(&str, &str)])] = &[
         "[cluster]\nscheduler_address = [\"tcp://h:1\"]\nworker_names = [\"a\", \"b\"]\nnum_of_workers = [2]\n\
          per_worker_capabilities = [\"linux\", \"cpu=8\"]\n",
         &[
-            (":2: [cluster] scheduler_address: this is no list", "write \"tcp://h:1\""),
-            (":3: [cluster] worker_names: this is no list", "write \"a,b\""),
-            (":4: [cluster] num_of_workers: this is no list", "write 2"),
-            (":5: [cluster] per_worker_capabilities: this is no list", "write \"linux,cpu=8\""),
+            (
+                ":2: [cluster] scheduler_address: expected an address in quotes, not a list",
+                "write `scheduler_address = \"tcp://h:1\"`",
+            ),
+            (":3: [cluster] worker_names: expected a string, not a list", "write `worker_names = \"a,b\"`"),
+            (":4: [cluster] num_of_workers: expected a whole number, not a list", "write `num_of_workers = 2`"),
+            (
+                ":5: [cluster] per_worker_capabilities: expected a string, not a list",
+                "write `per_worker_capabilities = \"linux,cpu=8\"`",
+            ),
         ],
     ),
     (
         "[cluster]\nscheduler_address = \"tcp://h:1\"\nper_worker_capabilities = { gpu = 2 }\ngrants = {}\n\
          [cluster.grants]\nclock = false\n",
         &[
-            (":3: [cluster] per_worker_capabilities: ", "write \"gpu=2\""),
+            (
+                ":3: [cluster] per_worker_capabilities: expected a string, not a table",
+                "write `per_worker_capabilities = \"gpu=2\"`",
+            ),
             (":5: [cluster.grants] is given at line 4 already", "keep one of them"),
         ],
     ),

@@ -5,7 +5,8 @@
 
 use scaler_proto::{
     msgpack::{self, Item, Reader},
-    resolve::{nearest, same, snake},
+    nearest::{Hint, nearest},
+    resolve::{same, snake},
     value::{Value, ValueError},
 };
 
@@ -37,12 +38,12 @@ pub enum BindError {
         signature: String,
     },
     /// A name that no parameter has.
-    #[error("there is no parameter `{name}`{hint}; the function takes {signature}")]
+    #[error("there is no parameter `{name}`; the function takes {signature}{hint}")]
     Unknown {
         /// As given.
         name: String,
-        /// `, did you mean ..?` or nothing.
-        hint: String,
+        /// The nearest parameter.
+        hint: Hint,
         /// For people.
         signature: String,
     },
@@ -186,7 +187,7 @@ impl Signature {
                 let hint = nearest(name, free.map(|(_, parameter)| parameter.name.as_str()));
                 return Err(BindError::Unknown {
                     name: misfit::shorten(name),
-                    hint: hint.map_or_else(String::new, |hint| format!(", did you mean `{}`?", snake(hint))),
+                    hint: Hint(hint.map(snake)),
                     signature: self.describe(),
                 });
             };

@@ -291,7 +291,7 @@ fn wrong_item<T>(found: Item<'_>, wanted: &str) -> Fits<T> {
         Item::Bool(_) => "a bool",
         Item::UInt(_) | Item::Int(_) => "an integer",
         Item::F32(_) | Item::F64(_) => "a float",
-        Item::Str(_) => "a text",
+        Item::Str(_) => "a string",
         Item::Bin(_) => "bytes",
         Item::Array(_) => "a list",
         Item::Map(_) => "a map",

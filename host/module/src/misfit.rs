@@ -3,7 +3,8 @@
 use std::fmt::{self, Write};
 
 use scaler_proto::{
-    resolve::{nearest, snake},
+    nearest::{Hint, nearest},
+    resolve::snake,
     value::Value,
 };
 
@@ -18,7 +19,7 @@ pub enum Problem {
     Kind {
         /// The value, shortened.
         found: String,
-        /// What the type takes.
+        /// What the type takes, and how to write it where that is simple.
         wanted: String,
     },
     /// An integer outside of its type's range.
@@ -54,7 +55,7 @@ pub enum Problem {
         found: String,
     },
     /// A name that is no case, field or flag of the type.
-    #[error("{ty} has no {what} `{name}`{hint}; it has {known}")]
+    #[error("{ty} has no {what} `{name}`; it has {known}{hint}")]
     Unknown {
         /// The type.
         ty: String,
@@ -62,8 +63,8 @@ pub enum Problem {
         what: &'static str,
         /// As given.
         name: String,
-        /// `, did you mean ..?` or nothing.
-        hint: String,
+        /// The nearest of them.
+        hint: Hint,
         /// All there are.
         known: String,
     },
@@ -198,7 +199,12 @@ impl Misfit {
 }
 
 pub(crate) fn wrong_kind(value: &Value, ty: &Type) -> Problem {
-    Problem::Kind { found: excerpt(value), wanted: wanted(ty) }
+    let (found, mut wanted) = (excerpt(value), wanted(ty));
+    let is_text = matches!(ty, Type::String) || matches!(ty, Type::Option(inner) if **inner == Type::String);
+    if is_text && matches!(value, Value::Bool(_) | Value::Int(_) | Value::Float(_)) {
+        wanted.push_str(&format!("; write \"{found}\" in quotes"));
+    }
+    Problem::Kind { found, wanted }
 }
 
 pub(crate) fn unknown<'a>(
@@ -215,7 +221,7 @@ pub(crate) fn unknown<'a>(
         ty: ty.to_string(),
         what,
         name: shorten(name),
-        hint: hint.map_or_else(String::new, |hint| format!(", did you mean `{}`?", snake(hint))),
+        hint: Hint(hint.map(snake)),
         known: shown.join(", ") + &more,
     }
 }
@@ -224,7 +230,7 @@ pub(crate) fn unknown<'a>(
 fn wanted(ty: &Type) -> String {
     match ty {
         Type::Bool => "a bool (true or false)".to_owned(),
-        Type::String => "a text".to_owned(),
+        Type::String => "a string".to_owned(),
         Type::Char => "a character".to_owned(),
         Type::List(inner) if **inner == Type::U8 => "bytes or a list of integers (list<u8>)".to_owned(),
         Type::List(_) => format!("a list ({ty})"),

@@ -72,7 +72,7 @@ fn arguments_come_by_position_by_name_by_default_or_as_none() {
     assert_eq!(error("'p', true, 1, 2"), format!("4 arguments are given, the function takes 3: {shown}"));
     assert_eq!(
         error("'p', dry_rum=true"),
-        format!("there is no parameter `dry_rum`, did you mean `dry_run`?; the function takes {shown}")
+        format!("there is no parameter `dry_rum`; the function takes {shown}; did you mean `dry_run`?")
     );
     assert_eq!(error("'p', environment='q'"), "the argument `environment` is given twice");
     let none = bind(&signature(&[]), "1").expect_err("it takes none").to_string();
@@ -83,7 +83,7 @@ fn arguments_come_by_position_by_name_by_default_or_as_none() {
 fn what_is_given_already_is_not_suggested() {
     let add = signature(&[("a", Type::S64), ("b", Type::S64)]);
     let error = |text| bind(&add, text).expect_err(text).to_string();
-    assert_eq!(error("1, c=2"), "there is no parameter `c`, did you mean `b`?; the function takes (a: s64, b: s64)");
+    assert_eq!(error("1, c=2"), "there is no parameter `c`; the function takes (a: s64, b: s64); did you mean `b`?");
     assert_eq!(error("c=2, a=1"), error("1, c=2"), "whatever comes first");
     assert_eq!(error("1, 2, c=3"), "there is no parameter `c`; the function takes (a: s64, b: s64)");
 }
@@ -133,7 +133,7 @@ fn scalars_are_checked_and_spelled_as_people_spell_them() {
     assert_eq!(problem(&Type::Float32, "1e300"), "argument x: 1e300 does not fit f32");
     assert_eq!(problem(&Type::Float64, "'much'"), "argument x: \"much\" is not a number (f64)");
     assert_eq!(problem(&Type::Char, "'ab'"), "argument x: \"ab\" is not one character");
-    assert_eq!(problem(&Type::String, "1"), "argument x: 1 is not a text");
+    assert_eq!(problem(&Type::String, "1"), "argument x: 1 is not a string; write \"1\" in quotes");
     assert_eq!(problem(&Type::Bool, "1"), "argument x: 1 is not a bool (true or false)");
 }
 
@@ -173,7 +173,7 @@ fn records_and_tuples_take_maps_and_lists() {
     assert_eq!(problem(&ty, "{'max_steps': 1}"), "argument x: the field `strike` of spec is missing");
     assert_eq!(
         problem(&ty, "{'strike': 1, 'max_step': 1}"),
-        "argument x: spec has no field `max_step`, did you mean `max_steps`?; it has `strike`, `max_steps`"
+        "argument x: spec has no field `max_step`; it has `strike`, `max_steps`; did you mean `max_steps`?"
     );
     assert_eq!(problem(&ty, "{'strike': 1, 'strike': 2}"), "argument x: the field `strike` is given twice");
     assert_eq!(problem(&ty, "[1]"), "argument x: 1 entries are given, spec takes 2");
@@ -206,7 +206,7 @@ fn cases_are_names_or_one_entry_maps() {
     assert_eq!(problem(&ty, "{'none': 1}"), "argument x: the case `none` carries no value; write 'none'");
     assert_eq!(
         problem(&ty, "'nome'"),
-        "argument x: barrier has no case `nome`, did you mean `none`?; it has `none`, `up_and_out`, `maybe`"
+        "argument x: barrier has no case `nome`; it has `none`, `up_and_out`, `maybe`; did you mean `none`?"
     );
     assert_eq!(problem(&ty, "{'up_and_out': 'x'}"), "argument x.up_and_out: \"x\" is not a number (f64)");
     assert_eq!(one(&enumeration(), "'long_call'"), "\"long_call\"");
@@ -226,7 +226,7 @@ fn flags_are_lists_of_names() {
     assert_eq!(one(&flags(70), "[]"), "[]");
     assert_eq!(
         problem(&flags(2), "['f_2']"),
-        "argument x[0]: style has no flag `f_2`, did you mean `f_0`?; it has `f_0`, `f_1`"
+        "argument x[0]: style has no flag `f_2`; it has `f_0`, `f_1`; did you mean `f_0`?"
     );
 }
 

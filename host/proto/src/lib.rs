@@ -11,6 +11,7 @@ pub mod ids;
 mod json;
 pub mod message;
 pub mod msgpack;
+pub mod nearest;
 pub mod object_stream;
 pub mod objects;
 pub mod payload;

@@ -5,14 +5,17 @@
 
 use std::fmt;
 
-use crate::message::{FunctionInfo, ModuleInfo};
+use crate::{
+    message::{FunctionInfo, ModuleInfo},
+    nearest::{Hint, nearest},
+};
 
 /// Why a name means nothing, or too much. Names are shown in snake_case.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
     /// No module of that path or a part of it.
-    #[error("there is no module `{module}`{hint}; {}", remedy(known))]
+    #[error("there is no module `{module}`; {}{hint}", remedy(known))]
     NoModule {
         /// As asked.
         module: String,
@@ -22,7 +25,7 @@ pub enum ResolveError {
         known: Known,
     },
     /// There are modules, but none exports the function where it was asked for.
-    #[error("module `{module}` has no function `{function}`{hint}; there is {known}")]
+    #[error("module `{module}` has no function `{function}`; there is {known}{hint}")]
     NoFunction {
         /// As asked.
         module: String,
@@ -43,16 +46,6 @@ pub enum ResolveError {
         /// All of them, with the whole names.
         known: Known,
     },
-}
-
-/// A name that was probably meant; prints as `, did you mean ..?` or as nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hint(pub Option<String>);
-
-impl fmt::Display for Hint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_ref().map_or(Ok(()), |name| write!(f, ", did you mean `{name}`?"))
-    }
 }
 
 /// Names that there are, sorted; prints the first few.
@@ -136,15 +129,15 @@ pub fn resolve<'a>(
         let paths = || others.iter().map(|info| snake(&info.path));
         let known = sorted(paths());
         let names: Vec<String> = others.iter().flat_map(|info| callable_names(info)).collect();
-        let hint = Hint(nearest(&module, names.iter().map(String::as_str)).map(str::to_owned));
+        let hint = Hint::of(&module, names.iter().map(String::as_str));
         return Err(ResolveError::NoModule { module, hint, known });
     }
     let known = sorted(reachable.iter().flat_map(|(info, _)| info.functions.iter().map(|export| target(info, export))));
-    let asked = format!("{module}:{function}");
-    // The function under another interface is likelier than another function.
-    let elsewhere = known.0.iter().find(|name| name.ends_with(&asked[module.len()..]));
-    let hint = elsewhere.map(String::as_str).or_else(|| nearest(&asked, known.0.iter().map(String::as_str)));
-    let hint = Hint(hint.map(str::to_owned));
+    // The module is there, so what was mistyped is the function; or it is asked for under another interface.
+    let functions = known.0.iter().filter_map(|name| Some(name.rsplit_once(':')?.1));
+    let meant = nearest(&function, functions);
+    let of = |meant: &str| known.0.iter().find(|name| name.rsplit_once(':').is_some_and(|(_, own)| own == meant));
+    let hint = Hint(meant.and_then(of).cloned());
     Err(ResolveError::NoFunction { module, function, hint, known })
 }
 
@@ -176,42 +169,6 @@ pub fn same(left: &str, right: &str) -> bool {
 #[must_use]
 pub fn snake(name: &str) -> String {
     name.replace('-', "_")
-}
-
-/// The candidate nearest to a mistyped name, if one is near enough to be meant.
-pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // Longer names are not typed by people, and the work is the product of the lengths.
-    const LENGTH_MAX: usize = 128;
-    if name.len() > LENGTH_MAX {
-        return None;
-    }
-    let allowed = (name.chars().count() / 3).max(1);
-    candidates
-        .filter(|candidate| candidate.len() <= LENGTH_MAX)
-        .map(|candidate| (distance(&snake(name), &snake(candidate)), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Insertions, deletions, replacements and swaps of neighbours between two names.
-fn distance(left: &str, right: &str) -> usize {
-    let left: Vec<char> = left.chars().collect();
-    let right: Vec<char> = right.chars().collect();
-    let mut before = vec![0; right.len() + 1];
-    let mut above: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, r) in right.iter().enumerate() {
-            let mut best = (above[j] + usize::from(l != r)).min(above[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && left[i - 1] == *r && right[j - 1] == *l {
-                best = best.min(before[j - 1] + 1);
-            }
-            row.push(best);
-        }
-        before = std::mem::replace(&mut above, row);
-    }
-    above[right.len()]
 }
 
 /// What is left of the asked segments after the module's own path, if that is their beginning.
@@ -346,11 +303,16 @@ mod tests {
         let all = [module("options", &["mc#price"]), module("hello", &["greet"])];
         assert_eq!(
             find(&all, "helo", "greet").expect_err("typo"),
-            "there is no module `helo`, did you mean `hello`?; there is `hello`, `options`"
+            "there is no module `helo`; there is `hello`, `options`; did you mean `hello`?"
         );
         assert_eq!(
             find(&all, "hello", "great").expect_err("typo"),
-            "module `hello` has no function `great`, did you mean `hello:greet`?; there is `hello:greet`"
+            "module `hello` has no function `great`; there is `hello:greet`; did you mean `hello:greet`?"
+        );
+        // As long as it may be wrong, the module's name does not make a stranger a relative.
+        assert_eq!(
+            find(&all, "options", "prepare").expect_err("a stranger"),
+            "module `options` has no function `prepare`; there is `options.mc:price`"
         );
         let nothing = find(&[], "x", "y").expect_err("nothing");
         assert!(nothing.starts_with("there is no module `x`; there is no module at all: "), "{nothing}");
@@ -368,20 +330,12 @@ mod tests {
             ("tols.text", "tools.text"),
         ] {
             let error = find(&all, asked, "greet").expect_err(asked);
-            assert!(
-                error.contains(&format!("no module `{asked}`, did you mean `{meant}`?; there is `hello`")),
-                "{error}"
+            assert_eq!(
+                error,
+                format!("there is no module `{asked}`; there is `hello`, `tools.text`; did you mean `{meant}`?")
             );
         }
         let stranger = find(&all, "numbers.greeting", "greet").expect_err("a stranger");
         assert_eq!(stranger, "there is no module `numbers.greeting`; there is `hello`, `tools.text`");
-    }
-
-    #[test]
-    fn nearest_takes_typos_and_swaps_but_no_strangers() {
-        let names = ["environment", "debug", "retries"];
-        assert_eq!(nearest("enviroment", names.into_iter()), Some("environment"));
-        assert_eq!(nearest("debgu", names.into_iter()), Some("debug"));
-        assert_eq!(nearest("colour", names.into_iter()), None);
     }
 }

@@ -8,7 +8,9 @@ use std::{any::TypeId, ffi::OsString, iter::Peekable};
 
 use clap::{Arg, ArgAction, Command, error::ErrorKind};
 
-use super::{nearest::nearest, values::boolean};
+use scaler_proto::nearest::nearest;
+
+use super::values::boolean;
 
 /// Schemes that no path begins with: such a word is the positional.
 const SCHEMES: [&str; 3] = ["tcp://", "ipc://", "inproc://"];

@@ -6,15 +6,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use scaler_proto::nearest::nearest;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
 use super::{
+    form,
     mistake::{ConfigError, Mistake, Place},
-    nearest::nearest,
     repeated::{self, Repeated},
+    syntax,
 };
 
 /// Sections that belong to some command, ours or the original's. All others are read over with a warning.
@@ -62,6 +64,15 @@ impl<'t> Document<'t> {
         self.sections.iter().find(|(known, ..)| known == name).map_or(&[], |(.., entries)| entries)
     }
 
+    /// Whether the line of this place is no TOML. That is told once, and nothing of what the parser made of it.
+    pub(super) fn is_broken(&self, place: Option<&Place>) -> bool {
+        let Some(Place::File { line, .. }) = place else { return false };
+        let breaks = self.mistakes.iter().filter(|mistake| matches!(mistake, Mistake::Syntax { .. }));
+        breaks
+            .filter_map(Mistake::place)
+            .any(|broken| matches!(broken, Place::File { line: other, .. } if other == line))
+    }
+
     /// Where a section begins.
     pub(super) fn place(&self, name: &str) -> Option<&Place> {
         self.sections.iter().find(|(known, ..)| known == name).map(|(_, place, _)| place)
@@ -80,8 +91,13 @@ impl File {
         let (tables, errors) = DeTable::parse_recoverable(&self.text);
         let mut document = Document::default();
         for error in errors {
-            document.mistakes.push(self.syntax(error.message(), error.span().unwrap_or(0..0)));
+            let mistake = self.syntax(error.message(), error.span().unwrap_or(0..0));
+            // What the parser finds behind a break is mostly its own confusion.
+            if !matches!(mistake, Mistake::Syntax { .. }) || !document.is_broken(mistake.place()) {
+                document.mistakes.push(mistake);
+            }
         }
+        let is_whole = !document.mistakes.iter().any(|mistake| matches!(mistake, Mistake::Syntax { .. }));
         for (key, value) in tables.into_inner() {
             let place = self.place(key.span().start);
             let section = key.into_inner().into_owned();
@@ -100,13 +116,18 @@ impl File {
                         let nearest = nearest.to_owned();
                         document.mistakes.push(Mistake::UnknownSection { place, section, nearest });
                     }
-                    None => document
+                    // Behind a break even that may be no section.
+                    None if is_whole => document
                         .warnings
                         .push(format!("{place}: no command of this program reads the section [{section}]")),
+                    None => {}
                 },
-                _ if is_known => document.mistakes.push(Mistake::Value {
+                value if is_known => document.mistakes.push(Mistake::Value {
                     place,
-                    message: format!("this must be a section; write `[{section}]` once, with its keys below it"),
+                    message: format!(
+                        "expected a section, not {}; write `[{section}]` on a line of its own, with its keys below it",
+                        form::shown(&value)
+                    ),
                     key: String::new(),
                     section,
                 }),
@@ -127,7 +148,10 @@ impl File {
             Some(Repeated { section, key, first, first_is_section }) => {
                 Mistake::Repeated { place, section, key, first, first_is_section }
             }
-            None => Mistake::Syntax { place, message: message.to_owned() },
+            None => {
+                let line = if let Place::File { line, .. } = place { line } else { 1 };
+                Mistake::Syntax { place, message: syntax::told(&self.text, line, message) }
+            }
         }
     }
 

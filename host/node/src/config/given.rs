@@ -1,15 +1,18 @@
 //! Values as they were given, by flag or by file, in the words of the command line: one parser reads both.
 
-use std::{collections::BTreeMap, error::Error as _, ffi::OsString};
+use std::{any::TypeId, collections::BTreeMap, error::Error as _, ffi::OsString, path::PathBuf};
 
 use clap::{Arg, ArgMatches, Command, error::ErrorKind, parser::ValueSource};
-use scaler_proto::capability::Capabilities;
+use scaler_net::Address;
+use scaler_proto::{call::Call, capability::Capabilities};
 use toml::{Spanned, de::DeValue};
 
 use super::{
     argv,
+    form::{self, Kind, Unit, Wanted},
     mistake::Place,
-    values::{Names, boolean},
+    sections::PolicyContent,
+    values::{Names, UnknownWord},
 };
 
 /// What was given for one option.
@@ -65,125 +68,114 @@ pub(super) fn command_line(command: &Command, givens: &Givens) -> Vec<OsString> 
     line
 }
 
-/// A value of the file in the words of the command line, if the option can have it.
-pub(super) fn from_file(arg: &Arg, value: &Spanned<DeValue<'_>>) -> Result<Vec<OsString>, Fault> {
-    let fault = |message: String| Fault { offset: value.span().start, message };
+/// A value of the file in the words of the command line, if the option can have it. `key` is how the file names it.
+pub(super) fn from_file(arg: &Arg, key: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec<OsString>, Fault> {
+    let misfit = |wrong: &Spanned<DeValue<'_>>| Fault {
+        offset: wrong.span().start,
+        message: wanted(arg).misfit(key, value.get_ref(), wrong.get_ref()),
+    };
+    let checked = |place: &Spanned<DeValue<'_>>, word: String| match check(arg, &word) {
+        Ok(()) => Ok(OsString::from(word)),
+        Err(message) => Err(Fault { offset: place.span().start, message }),
+    };
     if !argv::is_list(arg) {
-        let word = word(arg, value.get_ref()).map_err(fault)?;
-        check(arg, &word).map_err(fault)?;
-        return Ok(vec![word.into()]);
+        let word = word(arg, value.get_ref()).ok_or_else(|| misfit(value))?;
+        return Ok(vec![checked(value, word)?]);
     }
-    let entries = match value.get_ref() {
-        DeValue::Array(entries) => entries,
-        DeValue::String(text) => return Err(fault(format!("this is a list; write [\"{text}\"]"))),
-        other => return Err(fault(format!("this is a list, as in [\"one\", \"two\"], not {}", kind(other)))),
+    let entries = value.get_ref().as_array().ok_or_else(|| misfit(value))?;
+    let entry = |entry: &Spanned<DeValue<'_>>| match entry.get_ref() {
+        DeValue::String(text) => checked(entry, text.to_string()),
+        _ => Err(misfit(entry)),
     };
-    let mut words = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let fault = |message: String| Fault { offset: entry.span().start, message };
-        let DeValue::String(text) = entry.get_ref() else {
-            return Err(fault(format!("every entry of this list is text in quotes, not {}", kind(entry.get_ref()))));
-        };
-        check(arg, text).map_err(fault)?;
-        words.push(text.as_ref().into());
-    }
-    Ok(words)
+    entries.iter().map(entry).collect()
 }
 
-fn word(arg: &Arg, value: &DeValue<'_>) -> Result<String, String> {
-    let expected = if argv::is_boolean(arg) {
-        "true or false"
-    } else if is_number(arg) {
-        "a whole number"
-    } else {
-        "text in quotes"
+/// The word of a value that has the option's type.
+fn word(arg: &Arg, value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::Boolean(value) if argv::is_boolean(arg) => Some(value.to_string()),
+        DeValue::Integer(number) if is_number(arg) => Some(form::decimal(number)),
+        DeValue::String(text) if !argv::is_boolean(arg) && !is_number(arg) => Some(text.to_string()),
+        _ => None,
+    }
+}
+
+/// What the option takes, for whoever gave something else.
+fn wanted(arg: &Arg) -> Wanted<'_> {
+    let is = |kind: TypeId| arg.get_value_parser().type_id() == kind;
+    let unit = match arg.get_value_names().unwrap_or_default().first().map(|name| name.as_str()) {
+        Some("SECONDS") => Unit::Seconds,
+        Some("BYTES") => Unit::Bytes,
+        _ => Unit::Things,
     };
-    match (value, expected) {
-        (DeValue::Boolean(value), "true or false") => Ok(value.to_string()),
-        (DeValue::String(text), "true or false") => Err(match boolean(text) {
-            Ok(value) => format!("\"{text}\" is text; write {value} without quotes"),
-            Err(_) => format!("expected {expected}, not \"{text}\""),
-        }),
-        (DeValue::Integer(number), "a whole number") => {
-            let parsed = i128::from_str_radix(number.as_str(), number.radix());
-            // What is too long even for that is refused by the option, which knows its range.
-            Ok(parsed.map_or_else(|_| number.as_str().to_owned(), |number| number.to_string()))
-        }
-        (DeValue::String(text), "a whole number") if text.trim().parse::<i128>().is_ok() => {
-            Err(format!("\"{text}\" is text; write {} without quotes", text.trim()))
-        }
-        (DeValue::String(text), "text in quotes") => Ok(text.to_string()),
-        (DeValue::Integer(number), "text in quotes") => {
-            Err(check(arg, &number.to_string()).err().unwrap_or_else(|| format!("this is text; write \"{number}\"")))
-        }
-        (DeValue::String(text), _) => Err(format!("expected {expected}, not \"{text}\"")),
-        (DeValue::Array(entries), _) => Err(match in_one(arg, entries) {
-            Some(one) => format!("this is no list; write {one}"),
-            None => format!("expected {expected}, not a list"),
-        }),
-        (DeValue::Table(table), _) if is_joined(arg) => {
-            let pairs: Option<Vec<String>> = table
-                .iter()
-                .map(|(name, value)| Some(format!("{}={}", name.get_ref(), number(value.get_ref())?)))
-                .collect();
-            let text = pairs.map(|pairs| pairs.join(",")).filter(|text| check(arg, text).is_ok());
-            Err(text.map_or_else(|| format!("expected {expected}, not a table"), |text| format!("write \"{text}\"")))
-        }
-        (other, _) => Err(format!("expected {expected}, not {}", kind(other))),
+    let words = match refusal(arg, "?").as_ref().and_then(|error| error.source()?.downcast_ref::<UnknownWord>()) {
+        Some(UnknownWord { known, .. }) => *known,
+        None => &[],
+    };
+    let (kind, name) = match unit {
+        _ if argv::is_list(arg) => (Kind::List, "a list of strings"),
+        _ if argv::is_boolean(arg) => (Kind::YesOrNo, "true or false"),
+        Unit::Seconds if is_number(arg) => (Kind::Whole(unit), "a whole number of seconds"),
+        Unit::Bytes if is_number(arg) => (Kind::Whole(unit), "a whole number of bytes"),
+        Unit::Things if is_number(arg) => (Kind::Whole(unit), "a whole number"),
+        _ if is(TypeId::of::<Address>()) => (Kind::Address, "an address in quotes"),
+        _ if is(TypeId::of::<Call>()) => (Kind::Text, "a call in quotes"),
+        _ if is(TypeId::of::<PathBuf>()) => (Kind::Text, "a path in quotes"),
+        _ if is(TypeId::of::<Names>()) || is(TypeId::of::<Capabilities>()) => (Kind::Joined, "a string"),
+        _ => (Kind::Text, "a string"),
+    };
+    let name = match words {
+        [] => name.to_owned(),
+        _ if kind == Kind::YesOrNo => name.to_owned(),
+        words => format!("one of {}", words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")),
+    };
+    let takes = Box::new(move |word: &str| check(arg, word).is_ok());
+    Wanted { kind, name, example: example(arg, words), takes }
+}
+
+/// A value that the option takes: its default, or what shows its form.
+fn example(arg: &Arg, words: &[&str]) -> Vec<String> {
+    let defaults = arg.get_default_values().iter().map(|word| word.to_string_lossy().into_owned());
+    let defaults: Vec<String> = defaults.filter(|word| !word.is_empty()).collect();
+    if !defaults.is_empty() || argv::is_list(arg) {
+        return defaults;
     }
-}
-
-/// Whether the option is one text whose entries are separated by commas.
-fn is_joined(arg: &Arg) -> bool {
-    use std::any::TypeId;
-    let kind = arg.get_value_parser().type_id();
-    kind == TypeId::of::<Names>() || kind == TypeId::of::<Capabilities>()
-}
-
-/// A list as the one value that was probably meant, as the file has it.
-fn in_one(arg: &Arg, entries: &[Spanned<DeValue<'_>>]) -> Option<String> {
-    let words: Option<Vec<String>> = entries.iter().map(|entry| word(arg, entry.get_ref()).ok()).collect();
-    let words = words.filter(|words| !words.is_empty() && (words.len() == 1 || is_joined(arg)))?;
-    let text = words.join(",");
-    check(arg, &text).ok()?;
-    Some(if argv::is_boolean(arg) || is_number(arg) { text } else { format!("\"{text}\"") })
-}
-
-fn number(value: &DeValue<'_>) -> Option<i64> {
-    let DeValue::Integer(number) = value else { return None };
-    i64::from_str_radix(number.as_str(), number.radix()).ok()
+    let is = |kind: TypeId| arg.get_value_parser().type_id() == kind;
+    let form = match arg.get_id().as_str() {
+        _ if !words.is_empty() => words[0],
+        "object_storage_address" => "tcp://127.0.0.1:8517",
+        "monitor_address" => "tcp://127.0.0.1:8518",
+        _ if is(TypeId::of::<Address>()) => "tcp://127.0.0.1:8516",
+        _ if is(TypeId::of::<Call>()) => "module.path:function()",
+        _ if is(TypeId::of::<Capabilities>()) => "linux,cpu=8",
+        _ if is(TypeId::of::<Names>()) => "one,two",
+        _ if is(TypeId::of::<PolicyContent>()) => "allocate=even_load; scaling=no",
+        _ if is(TypeId::of::<PathBuf>()) => "name.conf",
+        _ => "",
+    };
+    vec![form.to_owned()]
 }
 
 /// Whether the option takes a number.
 pub(super) fn is_number(arg: &Arg) -> bool {
-    use std::any::TypeId;
     let kind = arg.get_value_parser().type_id();
     [TypeId::of::<u64>(), TypeId::of::<u32>(), TypeId::of::<i64>()].iter().any(|number| kind == *number)
 }
 
-fn kind(value: &DeValue<'_>) -> String {
-    match value {
-        DeValue::String(text) => format!("\"{text}\""),
-        DeValue::Integer(number) => number.to_string(),
-        DeValue::Float(number) => number.to_string(),
-        DeValue::Boolean(value) => value.to_string(),
-        DeValue::Datetime(time) => format!("the time {time}"),
-        DeValue::Array(_) => "a list".to_owned(),
-        DeValue::Table(_) => "a table".to_owned(),
-    }
-}
-
 /// Lets the option's own parser read one word.
 fn check(arg: &Arg, word: &str) -> Result<(), String> {
+    let Some(error) = refusal(arg, word) else { return Ok(()) };
+    Err(match error.source() {
+        Some(reason) => reason.to_string(),
+        None if error.kind() == ErrorKind::InvalidValue => "must not be empty".to_owned(),
+        None => error.kind().to_string(),
+    })
+}
+
+/// What the option's own parser has to say about one word, if it does not take it.
+fn refusal(arg: &Arg, word: &str) -> Option<clap::Error> {
     let command = Command::new("value").disable_help_flag(true).arg(arg.clone().required(false));
     let given = Given { words: vec![word.into()], place: Place::Default };
     let line = command_line(&command, &BTreeMap::from([(arg.get_id().to_string(), given)]));
-    match command.try_get_matches_from(line) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(match error.source() {
-            Some(reason) => reason.to_string(),
-            None if error.kind() == ErrorKind::InvalidValue => "must not be empty".to_owned(),
-            None => error.kind().to_string(),
-        }),
-    }
+    command.try_get_matches_from(line).err()
 }

@@ -2,13 +2,17 @@
 
 use std::{env, ffi::OsStr, path::PathBuf};
 
+use scaler_proto::nearest::Hint;
 use scaler_sandbox::{Access, DirectoryGrant, Grants};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
-use super::{complaints::Complaints, nearest::nearest};
+use super::{
+    complaints::Complaints,
+    form::{self, Kind, Wanted},
+};
 
 const SECTION: &str = "cluster.grants";
 const KEYS: [&str; 5] = ["environment", "network", "clock", "random", "directories"];
@@ -70,8 +74,8 @@ impl GrantSettings {
         for (key, value) in entries {
             let mut reader = Reader { section: SECTION, key: key.get_ref(), value, complain };
             match key.get_ref().as_ref() {
-                "environment" => grants.environment = reader.texts(variable_problem),
-                "network" => grants.network = reader.texts(host_problem),
+                "environment" => grants.environment = reader.texts(variable_problem, "NAME=value"),
+                "network" => grants.network = reader.texts(host_problem, "example.org:443"),
                 "clock" => grants.clock = reader.boolean().unwrap_or(true),
                 "random" => grants.random = reader.boolean().unwrap_or(true),
                 "directories" => grants.directories = directories(value, complain),
@@ -89,23 +93,28 @@ fn as_table<'v, 't>(
 ) -> Option<&'v DeTable<'t>> {
     let table = value.get_ref().as_table();
     if table.is_none() {
-        let message = format!("expected a table; write `[{section}]` with its keys below it");
+        let head = if section == DIRECTORIES { format!("[[{section}]]") } else { format!("[{section}]") };
+        let found = form::shown(value.get_ref());
+        let message =
+            format!("expected a table, not {found}; write `{head}` on a line of its own, with its keys below it");
         complain.at(value.span().start, section, "", message);
     }
     table
 }
 
 fn unknown(key: &Spanned<std::borrow::Cow<'_, str>>, section: &'static str, known: &[&str], complain: &mut Complaints) {
-    let meant = match nearest(key.get_ref(), known.iter().copied()) {
-        Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => format!("it has {}", known.join(", ")),
-    };
-    complain.at(key.span().start, section, key.get_ref(), format!("there is no such key; {meant}"));
+    let hint = Hint::of(key.get_ref(), known.iter().copied());
+    let message = format!("there is no such key; there are {}{hint}", known.join(", "));
+    complain.at(key.span().start, section, key.get_ref(), message);
 }
 
 fn directories(value: &Spanned<DeValue<'_>>, complain: &mut Complaints) -> Vec<DirectoryGrant> {
     let Some(tables) = value.get_ref().as_array() else {
-        let message = "every folder is a table of its own; write `[[cluster.grants.directories]]` before each";
+        let message = format!(
+            "expected a list of tables, not {}; write `[[{DIRECTORIES}]]` on a line of its own, with the keys of one folder \
+             below it",
+            form::shown(value.get_ref())
+        );
         complain.at(value.span().start, SECTION, "directories", message);
         return Vec::new();
     };
@@ -134,9 +143,9 @@ fn directory(table: &Spanned<DeValue<'_>>, complain: &mut Complaints) -> Option<
     for (key, value) in entries {
         let mut reader = Reader { section: DIRECTORIES, key: key.get_ref(), value, complain };
         match key.get_ref().as_ref() {
-            "host_path" => host_path = reader.text(folder_problem),
-            "guest_path" => guest_path = reader.text(name_problem),
-            "access" => match reader.text(access_problem).as_deref() {
+            "host_path" => host_path = reader.text(folder_problem, "/srv/data"),
+            "guest_path" => guest_path = reader.text(name_problem, "/data"),
+            "access" => match reader.text(access_problem, "read-only").as_deref() {
                 Some("read-write") => access = Access::ReadWrite,
                 _ => access = Access::ReadOnly,
             },
@@ -169,45 +178,51 @@ impl Reader<'_, '_> {
         self.complain.at(offset, self.section, self.key, message);
     }
 
-    fn boolean(&mut self) -> Option<bool> {
-        match self.value.get_ref() {
-            DeValue::Boolean(value) => return Some(*value),
-            DeValue::String(text) => {
-                let meant = super::values::boolean(text).map(|value| format!("; write {value} without quotes"));
-                self.wrong(self.value.span().start, format!("\"{text}\" is text{}", meant.unwrap_or_default()));
-            }
-            _ => self.wrong(self.value.span().start, "expected true or false"),
-        }
-        None
+    /// Says that it has another type than `wanted`; `place` is what is wrong in it.
+    fn misfit(&mut self, wanted: &Wanted<'_>, place: &Spanned<DeValue<'_>>) {
+        let message = wanted.misfit(self.key, self.value.get_ref(), place.get_ref());
+        self.wrong(place.span().start, message);
     }
 
-    fn text(&mut self, problem: fn(&str) -> Option<String>) -> Option<String> {
-        let offset = self.value.span().start;
+    fn boolean(&mut self) -> Option<bool> {
+        let value = self.value.get_ref().as_bool();
+        if value.is_none() {
+            let (name, example) = ("true or false".to_owned(), vec!["true".to_owned()]);
+            self.misfit(&Wanted { kind: Kind::YesOrNo, name, example, takes: Box::new(|_| true) }, self.value);
+        }
+        value
+    }
+
+    fn text(&mut self, problem: fn(&str) -> Option<String>, example: &str) -> Option<String> {
         let Some(text) = self.value.get_ref().as_str() else {
-            self.wrong(offset, "expected text in quotes");
+            let (name, example) = ("a string".to_owned(), vec![example.to_owned()]);
+            let takes = Box::new(move |text: &str| problem(text).is_none());
+            self.misfit(&Wanted { kind: Kind::Text, name, example, takes }, self.value);
             return None;
         };
         match problem(text) {
             None => Some(text.to_owned()),
             Some(problem) => {
-                self.wrong(offset, problem);
+                self.wrong(self.value.span().start, problem);
                 None
             }
         }
     }
 
-    fn texts(&mut self, problem: fn(&str) -> Option<String>) -> Vec<String> {
+    fn texts(&mut self, problem: fn(&str) -> Option<String>, example: &str) -> Vec<String> {
+        let takes = Box::new(move |text: &str| problem(text).is_none());
+        let (name, example) = ("a list of strings".to_owned(), vec![example.to_owned()]);
+        let wanted = Wanted { kind: Kind::List, name, example, takes };
         let Some(entries) = self.value.get_ref().as_array() else {
-            self.wrong(self.value.span().start, "expected a list, as in [\"one\", \"two\"]");
+            self.misfit(&wanted, self.value);
             return Vec::new();
         };
         let mut texts = Vec::with_capacity(entries.len());
         for entry in entries {
-            let offset = entry.span().start;
             match entry.get_ref().as_str().map(|text| (text, problem(text))) {
                 Some((text, None)) => texts.push(text.to_owned()),
-                Some((_, Some(problem))) => self.wrong(offset, problem),
-                None => self.wrong(offset, "every entry of this list is text in quotes"),
+                Some((_, Some(problem))) => self.wrong(entry.span().start, problem),
+                None => self.misfit(&wanted, entry),
             }
         }
         texts
@@ -247,6 +262,5 @@ fn access_problem(word: &str) -> Option<String> {
     if WORDS.contains(&word) {
         return None;
     }
-    let meant = nearest(word, WORDS).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
-    Some(format!("`{word}` is neither read-only nor read-write{meant}"))
+    Some(format!("`{word}` is neither read-only nor read-write{}", Hint::of(word, WORDS)))
 }

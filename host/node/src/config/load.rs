@@ -6,6 +6,7 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Command};
+use scaler_proto::nearest::Hint;
 use toml::{Spanned, de::DeValue};
 
 use super::{
@@ -15,7 +16,6 @@ use super::{
     file::{Document, File},
     given::{self, Given, Givens},
     mistake::{ConfigError, Gap, Mistake, Place},
-    nearest::nearest,
     sections::{self, LoggingSettings},
 };
 
@@ -194,6 +194,7 @@ pub(super) fn layer<T: Section>(
         let inner = inner.collect();
         effective.push(Effective { key: key.to_owned(), value, place, derived: None, inner });
     }
+    mistakes.retain(|mistake| !matches!(mistake, Mistake::Value { .. }) || !document.is_broken(mistake.place()));
     Layered { settings, effective, mistakes }
 }
 
@@ -225,7 +226,7 @@ fn from_file<T: Section>(
             !argv::is_own(arg) && (arg.get_id() == key.as_str() || argv::other_keys(arg).contains(&key))
         };
         let Some(arg) = command.get_arguments().find(is_it).filter(|arg| arg.get_id() != "config") else {
-            let nearest = nearest(&key, keys.iter().copied()).map(str::to_owned);
+            let nearest = Hint::of(&key, keys.iter().copied());
             let owner = sections::owner_of(&key);
             mistakes.push(Mistake::UnknownKey { place, section: section(), key, nearest, owner });
             continue;
@@ -236,7 +237,7 @@ fn from_file<T: Section>(
             mistakes.push(Mistake::Value { place, section: section(), key, message });
             continue;
         }
-        match given::from_file(arg, &entry.value) {
+        match given::from_file(arg, &key, &entry.value) {
             Ok(words) => drop(givens.insert(id.to_owned(), Given { words, place })),
             Err(fault) => {
                 broken.push((id.to_owned(), place));

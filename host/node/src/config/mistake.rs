@@ -2,6 +2,8 @@
 
 use std::{fmt, io, path::PathBuf};
 
+use scaler_proto::nearest::Hint;
+
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -34,7 +36,7 @@ pub enum Mistake {
         message: String,
     },
     /// A key that the section does not have.
-    #[error("{place}: [{section}] has no key `{key}`{}", suggestion(nearest.as_deref(), *owner, section))]
+    #[error("{place}: [{section}] has no key `{key}`{}", suggestion(nearest, *owner, section))]
     UnknownKey {
         /// Where.
         place: Place,
@@ -43,7 +45,7 @@ pub enum Mistake {
         /// The key as written.
         key: String,
         /// What was probably meant.
-        nearest: Option<String>,
+        nearest: Hint,
         /// The section that has such a key.
         owner: Option<&'static str>,
     },
@@ -127,7 +129,7 @@ pub enum ConfigError {
     #[error("{0}")]
     CommandLine(#[from] clap::Error),
     /// The file cannot be read.
-    #[error("cannot read the configuration file `{}`: {source}; give the path of a file that is there", path.display())]
+    #[error("cannot read the configuration file `{}`: {source}; {}", path.display(), readable(source))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -214,11 +216,21 @@ impl fmt::Display for Place {
     }
 }
 
-fn suggestion(nearest: Option<&str>, owner: Option<&str>, section: &str) -> String {
+/// What to do about a file that cannot be read.
+fn readable(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::IsADirectory => "give the path of a file in it",
+        io::ErrorKind::PermissionDenied => "give this user the right to read it",
+        io::ErrorKind::InvalidData => "give a TOML file, saved as UTF-8",
+        _ => "give the path of a file that is there",
+    }
+}
+
+fn suggestion(nearest: &Hint, owner: Option<&str>, section: &str) -> String {
     match (nearest, owner) {
         (_, Some(owner)) => format!("; it is a key of [{owner}], move it there"),
-        (Some(key), None) => format!("; did you mean `{key}`?"),
-        (None, None) => format!("; -h of the command lists the keys of [{section}]"),
+        (Hint(Some(_)), None) => nearest.to_string(),
+        (Hint(None), None) => format!("; -h of the command lists the keys of [{section}]"),
     }
 }
 

@@ -7,14 +7,15 @@ mod complaints;
 mod docs;
 mod effective;
 mod file;
+mod form;
 mod given;
 mod grants;
 mod load;
 mod mistake;
-mod nearest;
 mod ports;
 mod repeated;
 mod sections;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -29,7 +30,6 @@ pub use file::KNOWN_SECTIONS;
 pub use grants::GrantSettings;
 pub use load::{Loaded, Section, load};
 pub use mistake::{ConfigError, Gap, Mistake, Place};
-pub use nearest::nearest;
 pub use sections::{
     AllocatePolicy, ClusterSettings, EventLoop, Isolation, LoggingLevel, LoggingSettings, ObjectStorageSettings,
     PolicyContent, PolicyEngine, PolicyError, Scaling, ScalingStrategy, SchedulerSettings, TopSettings, WebUiSettings,

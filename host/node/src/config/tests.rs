@@ -126,17 +126,18 @@ fn every_mistake_of_a_file_is_named_with_its_line_and_remedy() {
     for expected in [
         "deploy.toml:2: [cluster] scheduler_address",
         "deploy.toml:3: [cluster] has no key `num_of_worker`; did you mean `num_of_workers`?",
-        "deploy.toml:4: [cluster] num_of_workers: expected a whole number, not \"eight\"",
+        "deploy.toml:4: [cluster] num_of_workers: expected a whole number, not the string \"eight\"; write `num_of_workers = ",
         "deploy.toml:5: [cluster] per_worker_capabilities: capability `gpu`: `two` is not an integer",
         "deploy.toml:6: [cluster] task_timeout_seconds",
         "deploy.toml:7: [cluster] heartbeat_interval_seconds: 0 is out of range; give at least 1",
         "deploy.toml:8: [cluster] isolation: `thread` is not one of task, processor",
         "deploy.toml:9: [cluster] has no key `banana`",
         "deploy.toml:10: [cluster] logging_level: `LOUD` is not one of NOTSET, DEBUG",
-        "deploy.toml:11: [cluster] logging_paths: this is a list; write [\"/dev/stdout\"]",
+        "deploy.toml:11: [cluster] logging_paths: expected a list of strings, not the string \"/dev/stdout\"; write `logging_paths = \
+         [\"/dev/stdout\"]`",
         "deploy.toml:12: [cluster] worker_names: num_of_workers is",
         "deploy.toml:13: [cluster] preload",
-        "deploy.toml:15: [cluster.grants] clocks: there is no such key; did you mean `clock`?",
+        "deploy.toml:15: [cluster.grants] clocks: there is no such key; there are environment, network, clock, random, directories; did you mean `clock`?",
         "deploy.toml:16: [cluster.grants.directories] guest_path: is missing",
         "deploy.toml:18: there is no section [clustre]; did you mean [cluster]?",
     ] {

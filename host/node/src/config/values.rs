@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, fmt, str::FromStr};
 
-use super::nearest::nearest;
+use scaler_proto::nearest::Hint;
 
 /// A word that is not among those a setting knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,13 +13,21 @@ pub struct UnknownWord {
     pub known: &'static [&'static str],
 }
 
+impl UnknownWord {
+    /// What is wrong, without what was probably meant: that comes last, whatever else there is to say.
+    pub(super) fn problem(&self) -> String {
+        format!("`{}` is not one of {}", self.text, self.known.join(", "))
+    }
+
+    /// What was probably meant.
+    pub(super) fn hint(&self) -> Hint {
+        Hint::of(&self.text, self.known.iter().copied())
+    }
+}
+
 impl fmt::Display for UnknownWord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is not one of {}", self.text, self.known.join(", "))?;
-        match nearest(&self.text, self.known.iter().copied()) {
-            Some(meant) => write!(f, "; did you mean `{meant}`?"),
-            None => Ok(()),
-        }
+        write!(f, "{}{}", self.problem(), self.hint())
     }
 }
 
@@ -69,8 +77,9 @@ pub(super) fn at_least<N: Whole>(least: N) -> impl Fn(&str) -> Result<N, NotWhol
     move |text| {
         let number = parsed(text).filter(|number| *number >= least);
         number.ok_or_else(|| {
-            // The upper end is news only to those who passed it.
+            // The upper end is news only to those who passed it, and to those who have no lower one.
             let is_long = text.trim_start_matches('-').len() >= N::MAX.to_string().len();
+            let is_long = is_long || least == N::MIN && least.to_string().starts_with('-');
             let range = if is_long { format!("{least} to {}", N::MAX) } else { format!("at least {least}") };
             NotWhole { text: text.to_owned(), range }
         })
@@ -148,6 +157,8 @@ mod tests {
             assert_eq!(whole::<u64>(text).expect_err(text).to_string(), expected);
         }
         assert_eq!(whole::<i64>("-1"), Ok(-1));
+        let error = whole::<i32>("high").expect_err("a word").to_string();
+        assert_eq!(error, "`high` is not a whole number; give -2147483648 to 2147483647");
         let port = only(|port: u32| port < 65_536, "1 to 65535, or 0 for a free one");
         assert_eq!(port("0"), Ok(0));
         let error = port("65536").expect_err("no port").to_string();

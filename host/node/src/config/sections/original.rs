@@ -2,8 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
+use scaler_proto::nearest::Hint;
+
 use super::AllocatePolicy;
-use crate::config::{complaints::Complaints, nearest::nearest, words::words};
+use crate::config::{complaints::Complaints, values::UnknownWord, words::words};
 
 words! {
     /// The original's choice of a Python event loop.
@@ -60,8 +62,21 @@ words! {
 
 /// A policy that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}; write \"allocate=even_load; scaling=no\" or \"allocate=capability; scaling=no\"")]
-pub struct PolicyError(String);
+#[error("{problem}; write \"allocate=even_load; scaling=no\" or \"allocate=capability; scaling=no\"{hint}")]
+pub struct PolicyError {
+    problem: String,
+    hint: Hint,
+}
+
+impl PolicyError {
+    fn new(problem: impl Into<String>) -> Self {
+        Self { problem: problem.into(), hint: Hint::default() }
+    }
+
+    fn word(key: &str, error: &UnknownWord) -> Self {
+        Self { problem: format!("{key}: {}", error.problem()), hint: error.hint() }
+    }
+}
 
 impl FromStr for PolicyContent {
     type Err = PolicyError;
@@ -69,24 +84,24 @@ impl FromStr for PolicyContent {
     fn from_str(text: &str) -> Result<Self, PolicyError> {
         let (mut allocate, mut scaling) = (None, None);
         for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
-            let (key, word) = part.split_once('=').ok_or_else(|| PolicyError(format!("`{part}` has no `=`")))?;
+            let (key, word) = part.split_once('=').ok_or_else(|| PolicyError::new(format!("`{part}` has no `=`")))?;
             let (key, word) = (key.trim(), word.trim());
             let is_twice = match key {
                 "allocate" => allocate.replace(allocation(word)?).is_some(),
                 "scaling" => {
-                    let word = word.parse::<Scaling>().map_err(|error| PolicyError(format!("scaling: {error}")))?;
+                    let word = word.parse::<Scaling>().map_err(|error| PolicyError::word("scaling", &error))?;
                     scaling.replace(word).is_some()
                 }
                 _ => {
-                    let meant = nearest(key, ["allocate", "scaling"]).map(|meant| format!("; did you mean `{meant}`?"));
-                    return Err(PolicyError(format!("there is no `{key}`{}", meant.unwrap_or_default())));
+                    let hint = Hint::of(key, ["allocate", "scaling"]);
+                    return Err(PolicyError { problem: format!("there is no `{key}`"), hint });
                 }
             };
             if is_twice {
-                return Err(PolicyError(format!("`{key}` is given twice")));
+                return Err(PolicyError::new(format!("`{key}` is given twice")));
             }
         }
-        let missing = |key: &str| PolicyError(format!("`{key}` is missing"));
+        let missing = |key: &str| PolicyError::new(format!("`{key}` is missing"));
         Ok(Self {
             allocate: allocate.ok_or_else(|| missing("allocate"))?,
             scaling: scaling.ok_or_else(|| missing("scaling"))?,
@@ -99,7 +114,10 @@ fn allocation(word: &str) -> Result<AllocatePolicy, PolicyError> {
         // The name of it in 1.12 and in 1.15.
         "even" | "even_load" => Ok(AllocatePolicy::Even),
         "capability" => Ok(AllocatePolicy::Capability),
-        _ => Err(PolicyError(format!("allocate: `{word}` is not one of even_load, capability"))),
+        _ => {
+            let error = UnknownWord { text: word.to_owned(), known: &["even_load", "capability"] };
+            Err(PolicyError::word("allocate", &error))
+        }
     }
 }
 
@@ -145,13 +163,15 @@ mod tests {
             ("allocate=capability", "`scaling` is missing"),
             ("scaling=no", "`allocate` is missing"),
             ("allocate=fair; scaling=no", "`fair` is not one of even_load, capability"),
-            ("allocate=even; scaling=vanila", "did you mean `vanilla`?"),
-            ("alocate=even; scaling=no", "did you mean `allocate`?"),
+            ("allocate=even; scaling=vanila", "; did you mean `vanilla`?"),
+            ("alocate=even; scaling=no", "; did you mean `allocate`?"),
+            ("allocate=capabilty; scaling=no", "; did you mean `capability`?"),
             ("allocate=even; allocate=even; scaling=no", "`allocate` is given twice"),
             ("capability", "`capability` has no `=`"),
         ] {
             let error = text.parse::<PolicyContent>().expect_err(text).to_string();
             assert!(error.contains(expected) && error.contains("scaling=no\""), "{text}: {error}");
+            assert!(!error.contains("?;"), "a question ends it: {error}");
         }
     }
 }

@@ -50,7 +50,8 @@ impl Section for WebUiSettings {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let is_open = !self.insecure && !Address::tcp(self.web_host.clone(), 0).is_loopback();
+        let is_host = host_problem(&self.web_host).is_none();
+        let is_open = is_host && !self.insecure && !Address::tcp(self.web_host.clone(), 0).is_loopback();
         let notice = format!(
             "web_host = {}: other machines can read the page, and nothing is encrypted or authenticated; `insecure = true` \
              says that this is meant",
