@@ -8,6 +8,8 @@ mod parse;
 
 use std::fmt::{self, Write};
 
+use unicode_width::UnicodeWidthStr as _;
+
 use crate::{json::write_text, value::Value};
 
 /// Longest call that is read, in bytes.
@@ -221,18 +223,19 @@ impl fmt::Display for CallError {
         let place = self.column.saturating_sub(1);
         let start = place.saturating_sub(EXCERPT);
         write!(f, "{} (column {})\n  ", self.kind, self.column)?;
-        if start > 0 {
-            f.write_str("...")?;
-        }
-        let mut rest = self.call.chars().skip(start);
-        for character in rest.by_ref().take(place - start + EXCERPT) {
-            // Whatever would move the cursor would move the caret away from its place.
-            f.write_char(if character.is_control() { ' ' } else { character })?;
+        // Whatever would move the cursor would move the caret away from its place.
+        let mut rest = self.call.chars().skip(start).map(|c| if c.is_control() { ' ' } else { c });
+        let mut before = if start > 0 { "...".to_owned() } else { String::new() };
+        before.extend(rest.by_ref().take(place - start));
+        f.write_str(&before)?;
+        for character in rest.by_ref().take(EXCERPT) {
+            f.write_char(character)?;
         }
         if rest.next().is_some() {
             f.write_str("...")?;
         }
-        let indent = place - start + if start > 0 { 3 } else { 0 };
+        // In columns of a terminal: some characters take two, and some none.
+        let indent = before.width();
         write!(f, "\n  {:indent$}^", "")
     }
 }

@@ -187,6 +187,11 @@ fn the_message_shows_the_call_and_a_caret() {
     let text = error.to_string();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[1..], ["  mod:f('é', deubg)", "             ^"]);
+    // Columns of a terminal, not characters: two for each of these, then none for an accent of its own.
+    for (call, indent) in [("mod:f('日本', x)", 14), ("mod:f('e\u{301}', x)", 11), ("mod:f('\t', x)", 11)] {
+        let text = Call::parse(call).expect_err("no literal").to_string();
+        assert_eq!(text.lines().last(), Some(format!("{}^", " ".repeat(indent + 2)).as_str()), "{text}");
+    }
     let long = format!("mod:f('{}', x, '{}')", "a".repeat(500), "b".repeat(500));
     let text = Call::parse(&long).expect_err("no literal").to_string();
     let lines: Vec<&str> = text.lines().collect();
