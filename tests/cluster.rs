@@ -431,6 +431,28 @@ fn run_needs_no_cluster_and_uses_the_same_sandbox() {
     assert_eq!(out.status.code(), Some(1));
     assert!(text(&out.stderr).contains("out of luck"), "{}", text(&out.stderr));
     assert_eq!(run("hello.greeting:nothing()", &[]).status.code(), Some(2));
+    // A time limit, told as on a cluster; of that of a file and of the flag the lower one counts.
+    let file = dir.path().join("limits.toml");
+    fs::write(&file, "[cluster]\ntask_timeout_seconds = 1\n").expect("file");
+    let file = file.to_string_lossy().into_owned();
+    for (options, limit) in [
+        (&["--timeout-seconds", "0.3"][..], "0.3"),
+        (&["--timeout-seconds", "0.4", "-c", &file], "0.4"),
+        (&["--timeout-seconds", "100000000000000000", "-c", &file], "1"),
+    ] {
+        let out = run("behaviour.hostile:spin_forever()", &[options, &["--json"]].concat());
+        let told = text(&out.stderr);
+        let error: Value = serde_json::from_str(told.lines().last().expect("a line")).expect("an object");
+        let error = &error["error"];
+        assert_eq!((out.status.code(), &error["type"]), (Some(1), &json!("timeout")), "{told}");
+        let message = error["message"].as_str().unwrap_or_default();
+        let expected = format!("the task ran longer than its limit of {limit} s: it was stopped after ");
+        assert!(message.contains(&expected), "{told}");
+    }
+    for wrong in ["0", "-1", "soon"] {
+        let out = run("hello.greeting:greet('run')", &["--timeout-seconds", wrong]);
+        assert!(out.status.code() == Some(2) && text(&out.stderr).contains("as in 2.5"), "{}", text(&out.stderr));
+    }
 }
 
 #[test]

@@ -57,16 +57,17 @@ fn map(stack: &Stack, count: u64, output: &Path) -> (u64, f64) {
 #[test]
 fn an_array_that_is_meant_as_the_one_argument_is_told_how_to_be_it() {
     let stack = Stack::new(1, &[], &[&guest("tests/guests/behaviour")]);
-    let map = |input: &str, arguments: &[&str]| {
+    let map_with = |function: &str, input: &str, arguments: &[&str]| {
         let path = stack.dir.path().join("input");
         fs::write(&path, input).expect("write");
         Command::new(SCALER)
-            .args(["map", &stack.address(), "behaviour.work:sum"])
+            .args(["map", &stack.address(), function])
             .args(arguments)
             .stdin(File::open(&path).expect("input"))
             .output()
             .expect("scaler map")
     };
+    let map = |input: &str, arguments: &[&str]| map_with("behaviour.work:sum", input, arguments);
     let out = map("[[1]]\n[1, 2, 3]\n", &[]);
     let told = text(&out.stderr);
     assert_eq!((out.status.code(), text(&out.stdout).as_str()), (Some(2), "1.0\n"), "{told}");
@@ -84,6 +85,19 @@ fn an_array_that_is_meant_as_the_one_argument_is_told_how_to_be_it() {
     assert!(error["help"].as_str().is_some_and(|help| help.contains("[[1, 2, 3]]")), "{error}");
     let error = failure(&map("[\"a\", \"b\"]\n", &["--json"]));
     assert!(error["type"] == "type_mismatch" && error["help"].is_null(), "{error}");
+
+    // Plain text is no JSON: which line it is, and both ways out.
+    let plain = map_with("behaviour.work:echo", "\"first\"\n\nthe \"second\"\n\"third\"\n", &[]);
+    let told = text(&plain.stderr);
+    assert_eq!((plain.status.code(), text(&plain.stdout).as_str()), (Some(2), "\"first\"\n"), "{told}");
+    assert!(told.contains("error: stdin, line 3: `the \"second\"` is not JSON: "), "{told}");
+    let ways =
+        "help: put a string in quotes, as in \"the \\\"second\\\"\"; or `--each-line FILE` takes each line as a string";
+    assert!(told.contains(ways), "{told}");
+    let lines = map_with("behaviour.work:echo", "first\nthe \"second\"\n", &["--each-line", "/dev/stdin"]);
+    assert_eq!(text(&lines.stdout), "\"first\"\n\"the \\\"second\\\"\"\n", "{}", text(&lines.stderr));
+    let number = text(&map_with("behaviour.work:echo", "5\n", &[]).stderr);
+    assert!(number.contains("argument text: 5 is not a string; write \"5\" in quotes"), "{number}");
 }
 
 #[test]

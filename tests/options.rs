@@ -554,12 +554,24 @@ fn completions_load_in_a_shell() {
     assert_eq!(offers(&["scaler_cluster", "--per-worker-c"]), ["--per-worker-capabilities"]);
     let whole = text(&scaler(&["completions", "bash"]).stdout);
     assert!(whole.contains("--per-worker-capabilities"), "a role is completed with its own options");
-    for shell in ["zsh", "fish", "elvish", "powershell"] {
-        let script = text(&scaler(&["completions", shell, "scaler_scheduler"]).stdout);
-        assert!(script.contains("object-storage-address"), "{shell}: {script}");
+    for (shell, lines) in [
+        ("fish", &["complete -c scaler_cluster -o ds -o dts -l death-timeout-seconds"][..]),
+        ("zsh", &["'-ds=[", "'-dts=[", "'-pwc=[", "'--death-timeout-seconds=["]),
+        ("elvish", &["cand -ds '", "cand -dts '", "cand -pwc '", "cand --death-timeout-seconds '"]),
+        ("powershell", &["new('-ds', '-ds',", "new('-dts', '-dts',", "new('-pwc', '-pwc',", "new('--death-timeout-"]),
+    ] {
+        for program in ["scaler_cluster", "scaler"] {
+            let script = text(&scaler(&["completions", shell, program]).stdout);
+            for line in lines {
+                let line = line.replace("-c scaler_cluster", &format!("-c {program}"));
+                let line = if program == "scaler" { line.split(" -o").next().unwrap_or(&line) } else { &line };
+                assert!(script.lines().any(|text| text.contains(line)), "{shell} of {program} has no {line}: {script}");
+            }
+            // Every option of the original has its short flags, and each of them stands by what it is short for.
+            let named = |flag: &str| script.lines().position(|text| text.contains(flag));
+            assert!(named("tts") <= named("task-timeout-seconds") && named("tts").is_some(), "{shell} of {program}");
+        }
     }
-    let fish = text(&scaler(&["completions", "fish", "scaler_cluster"]).stdout);
-    assert!(fish.contains("complete -c scaler_cluster -o ds -o dts -l death-timeout-seconds"), "{fish}");
     let refused = scaler(&["completions", "bash", "scaler_banana"]);
     assert!(refused.status.code() == Some(2) && text(&refused.stderr).contains("scaler_cluster"));
 }

@@ -36,11 +36,12 @@ pub struct LocalOutcome {
 }
 
 /// Runs one call in a processor of its own, under the limits and grants of a cluster's settings, with the modules of
-/// `settings.module_path`. A preload in the settings runs first if it is of the same module.
+/// `settings.module_path`. A preload in the settings runs first if it is of the same module. The call ends at the lower
+/// one of `timeout` and the settings' own, as a task on a cluster does.
 ///
 /// # Errors
 /// With code 2 when the call never became a task: no such module or function, or arguments that do not fit.
-pub fn run_locally(settings: &ClusterSettings, call: &Call) -> anyhow::Result<LocalOutcome> {
+pub fn run_locally(settings: &ClusterSettings, call: &Call, timeout: Option<Duration>) -> anyhow::Result<LocalOutcome> {
     // That there is no folder is told below, if it matters.
     let has_folder = settings.module_path.is_dir();
     let modules = if has_folder { super::catalogue::read_all(&settings.module_path) } else { Vec::new() };
@@ -63,7 +64,9 @@ pub fn run_locally(settings: &ClusterSettings, call: &Call) -> anyhow::Result<Lo
     let bytes = fs::read(file.unwrap_or(&PathBuf::new()))?;
     let module = Module::read(&bytes).map_err(|error| exit::coded(exit::USAGE, error.to_string()))?;
     let workshop = Workshop::new(setup_of(settings))?;
-    let outcome = run(&workshop, settings, &info.path, &module, &bytes, bound);
+    let of_settings = Some(Duration::from_secs(settings.task_timeout_seconds)).filter(|limit| !limit.is_zero());
+    let limit = timeout.into_iter().chain(of_settings).min();
+    let outcome = run(&workshop, limit, &info.path, &module, &bytes, bound);
     workshop.clean();
     let (outcome, stats) = outcome?;
     Ok(LocalOutcome { signature, outcome, stats })
@@ -83,7 +86,7 @@ fn where_looked(folder: &Path, is_empty: bool) -> String {
 
 fn run(
     workshop: &Workshop,
-    settings: &ClusterSettings,
+    limit: Option<Duration>,
     name: &str,
     module: &Module,
     bytes: &[u8],
@@ -96,7 +99,9 @@ fn run(
     let export = ExportRecord { number: 0, program: 0, interface: bound.interface, function: bound.function };
     direct.say(Kind::Export, &export);
     direct.say(Kind::Begin, &Begin { program: None });
-    let timeout_ms = settings.task_timeout_seconds.saturating_mul(1_000);
+    // In milliseconds, of which 0 would be no limit.
+    let in_ms = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1);
+    let timeout_ms = limit.map_or(0, in_ms);
     records::put_task(
         direct.outgoing(),
         &TaskRecord {

@@ -32,7 +32,7 @@ pub(super) fn completions(arguments: &CompletionsArgs) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// Adds the original's short flags of more letters (`-pwc`), which clap does not know, where a shell has room for them.
+/// Adds the original's short flags of more letters (`-pwc`), which clap does not know.
 fn with_short_flags(shell: Shell, script: String, command: &Command) -> String {
     let mut shorts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for arg in std::iter::once(command).chain(command.get_subcommands()).flat_map(Command::get_arguments) {
@@ -44,10 +44,23 @@ fn with_short_flags(shell: Shell, script: String, command: &Command) -> String {
     let line = |line: &str| match shell {
         Shell::Bash => bash_line(line, &shorts),
         Shell::Fish => fish_line(line, &shorts),
-        // zsh takes a flag of one hyphen for several flags of one letter; the others have no place for them either.
+        Shell::Zsh => repeated(line, &shorts, |flag| format!("{flag}=[")),
+        Shell::Elvish => repeated(line, &shorts, |flag| format!("cand {flag} ")),
+        Shell::PowerShell => repeated(line, &shorts, |flag| format!("'{flag}', '{flag}',")),
+        // There is no other, and what is new has a script without them.
         _ => line.to_owned(),
     };
     script.lines().map(|text| line(text) + "\n").collect()
+}
+
+/// Where each name of an option has a line of its own: the long one's line, before it the same for every short one.
+/// `mark` is how such a line names a flag.
+fn repeated(line: &str, shorts: &BTreeMap<String, Vec<String>>, mark: impl Fn(&str) -> String) -> String {
+    let is_here = |(long, _): &(&String, &Vec<String>)| line.contains(&mark(&format!("--{long}")));
+    let Some((long, spellings)) = shorts.iter().find(is_here) else { return line.to_owned() };
+    let long = mark(&format!("--{long}"));
+    let short = spellings.iter().map(|short| line.replacen(&long, &mark(short), 1) + "\n");
+    short.collect::<String>() + line
 }
 
 /// The list of a command's options, and the choice of what follows one of them.

@@ -1,11 +1,12 @@
 //! `scaler run`: one call in a sandbox on this machine, without a cluster.
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::bail;
 use scaler_proto::{call::Call, message::Outcome, payload::Payload};
 
 use super::{
+    connect::seconds,
     failure::LocalFailure,
     output::{self, Output},
     roles,
@@ -28,6 +29,9 @@ pub(super) struct RunArgs {
     /// Deployment file whose section [cluster] gives limits and grants
     #[arg(long, short = 'c', value_name = "FILE")]
     config: Option<PathBuf>,
+    /// A task that runs longer fails; so does one beyond the file's task_timeout_seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    timeout_seconds: Option<Duration>,
     /// Form of the result on stdout
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Output::Json)]
     output: Output,
@@ -46,7 +50,7 @@ pub(super) fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     let paths = vec![PathBuf::from("/dev/stderr")];
     let settings_of_log = LoggingSettings { json: arguments.json, ..LoggingSettings::new(LoggingLevel::Info, paths) };
     logging::init("run", &settings_of_log);
-    let ended = agent::run_locally(&settings, &arguments.call)?;
+    let ended = agent::run_locally(&settings, &arguments.call, arguments.timeout_seconds)?;
     let target = format!("{}:{}", arguments.call.module, arguments.call.function);
     output::check_form(arguments.output, &target, &ended.signature)?;
     match ended.outcome {

@@ -19,6 +19,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use scaler_client::{
     BoundArguments, Error, Function, MapOptions, PipeItem, PipeReceiver, PipeSender, Value, blocking::Client,
 };
+use scaler_proto::value::ValueError;
 
 use super::{
     connect::{CallOptions, Connection},
@@ -45,8 +46,8 @@ pub(super) struct MapArgs {
     /// Call it with each integer from A up to, not including, B
     #[arg(long, value_name = "A..B", value_parser = range, allow_hyphen_values = true, conflicts_with = "each_line")]
     range: Option<Range<i64>>,
-    /// Call it with each line of a file as a string [default: JSON lines on stdin: an array is the argument list, an
-    /// object the arguments by name, anything else the one argument]
+    /// Call it with each line of a file (/dev/stdin: of the input) as a string [default: JSON lines on stdin: an array
+    /// is the argument list, an object the arguments by name, anything else the one argument]
     #[arg(long, value_name = "FILE")]
     each_line: Option<PathBuf>,
     #[command(flatten)]
@@ -227,7 +228,7 @@ impl Input {
                     continue;
                 }
                 *elements += 1;
-                let value = Value::from_json(&text).map_err(|error| exit::coded(exit::USAGE, error.to_string()))?;
+                let value = Value::from_json(&text).map_err(|error| not_json(&error, &text))?;
                 return match value {
                     value @ (Value::List(_) | Value::Map(_)) => {
                         function.bind(value).map_err(|error| not_spread(error, function, &text))
@@ -244,6 +245,29 @@ fn bind(function: &Function, arguments: impl scaler_client::IntoArguments) -> an
     Ok(function.bind(arguments)?)
 }
 
+/// Why a line cannot be read; it may have been meant as it stands.
+fn not_json(error: &ValueError, text: &str) -> anyhow::Error {
+    let shown = shortened(text);
+    if !matches!(error, ValueError::Json { .. }) {
+        return exit::coded(exit::USAGE, format!("`{shown}`: {error}"));
+    }
+    let help = format!(
+        "put a string in quotes, as in {}; or `--each-line FILE` takes each line as a string, without quotes \
+         (`--each-line /dev/stdin` those of stdin)",
+        Value::from(shown.as_str()).to_json(),
+    );
+    exit::helped(exit::USAGE, "usage", format!("`{shown}` is {error}"), help)
+}
+
+/// A line as it is shown.
+fn shortened(line: &str) -> String {
+    let line = line.trim();
+    match line.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("{}..", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
 /// Why a line with several arguments does not fit; it may have been meant as the one argument.
 fn not_spread(error: Error, function: &Function, text: &str) -> anyhow::Error {
     let Error::Bind { function: name, source, .. } = &error else { return error.into() };
@@ -253,12 +277,7 @@ fn not_spread(error: Error, function: &Function, text: &str) -> anyhow::Error {
         _ => "an array on a line is the list of arguments",
     };
     let is_one = value.is_some_and(|value| function.bind((value,)).is_ok());
-    let line = text.trim();
-    let shown: String = if line.chars().count() > SHOWN_CHARS_MAX {
-        line.chars().take(SHOWN_CHARS_MAX).chain("..".chars()).collect()
-    } else {
-        line.to_owned()
-    };
+    let shown = shortened(text);
     let message = format!("{name}: {source}");
     if is_one {
         let help = format!("{gives}; write [{shown}] to give it as the one argument");
