@@ -20,6 +20,12 @@ pub(crate) fn short_spellings(arg: &Arg) -> Vec<String> {
     aliases(arg).filter(|alias| is_short(alias)).map(|alias| format!("-{alias}")).collect()
 }
 
+/// Whether an option has this short flag, written without its hyphen.
+pub(super) fn is_short_of(arg: &Arg, word: &str) -> bool {
+    arg.get_short().is_some_and(|letter| word.chars().eq([letter]))
+        || aliases(arg).any(|alias| is_short(alias) && alias == word)
+}
+
 /// Other names of the option's key in the file.
 pub(super) fn other_keys(arg: &Arg) -> Vec<String> {
     aliases(arg).filter(|alias| !is_short(alias)).map(|alias| alias.replace('-', "_")).collect()
@@ -48,12 +54,14 @@ pub(super) fn is_own(arg: &Arg) -> bool {
     matches!(arg.get_id().as_str(), "help" | "version")
 }
 
-/// The arguments with every flag in its long form. The first one is the program's name.
+/// The arguments with every flag in its long form. The first one is the program's name; `file_only` is what only a file
+/// can hold.
 ///
 /// # Errors
-/// A flag of one hyphen that there is not; everything else is left to clap.
+/// A flag of one hyphen that there is not, and a key that is no flag; everything else is left to clap.
 pub(super) fn expand(
     command: &mut Command,
+    file_only: &[&str],
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<Vec<OsString>, clap::Error> {
     let mut words = arguments.into_iter().peekable();
@@ -74,8 +82,11 @@ pub(super) fn expand(
         };
         match find(command, flag).or_else(|| attached(command, text)) {
             Some(Found { arg, value: glued }) => expanded.extend(long_form(arg, value.or(glued), &mut words)),
-            None if flag.starts_with("--") || matches!(flag, "-h" | "-V") => expanded.push(word),
-            None => return Err(unknown(command, flag)),
+            None => match no_flag(command, file_only, flag) {
+                Some(problem) => return Err(command.error(ErrorKind::UnknownArgument, problem)),
+                None if flag.starts_with("--") || matches!(flag, "-h" | "-V") => expanded.push(word),
+                None => return Err(unknown(command, flag)),
+            },
         }
     }
     if !positionals.is_empty() {
@@ -143,6 +154,17 @@ fn long_form(arg: &Arg, value: Option<String>, words: &mut Peekable<impl Iterato
         return if values.is_empty() { alone() } else { values };
     }
     words.next_if(is_free).map_or_else(alone, |value| vec![with(value)])
+}
+
+/// What to say about a key of the file that is no flag.
+fn no_flag(command: &Command, file_only: &[&str], flag: &str) -> Option<String> {
+    let key = flag.strip_prefix("--")?.replace('-', "_");
+    if command.get_arguments().any(|arg| arg.is_positional() && arg.get_id() == key.as_str()) {
+        let (program, name) = (command.get_name(), key.to_ascii_uppercase());
+        return Some(format!("{name} stands without a flag: write `{program} tcp://HOST:PORT`, not `{flag} ..`"));
+    }
+    let is_table = file_only.contains(&key.as_str());
+    is_table.then(|| format!("'{flag}' is no flag: a table like `{key}` stands only in a file, given by --config"))
 }
 
 fn unknown(command: &mut Command, flag: &str) -> clap::Error {

@@ -59,7 +59,9 @@ impl Complaints {
         for path in paths {
             if path.to_string_lossy().contains("://") {
                 let path = path.display();
-                self.about("logging_paths", format!("`{path}` is an address, not a path; put it before the flag"));
+                let message =
+                    format!("`{path}` is an address, not a path; on a command line it stands before this flag");
+                self.about("logging_paths", message);
             }
         }
     }

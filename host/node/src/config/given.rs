@@ -129,7 +129,9 @@ fn wanted(arg: &Arg) -> Wanted<'_> {
         _ if kind == Kind::YesOrNo => name.to_owned(),
         words => format!("one of {}", words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")),
     };
-    let takes = Box::new(move |word: &str| check(arg, word).is_ok());
+    // What is neither a name nor a path has no use for a number in quotes: a host, for one.
+    let is_plain = is(TypeId::of::<String>()) && kind == Kind::Text;
+    let takes = Box::new(move |word: &str| check(arg, word).is_ok() && !(is_plain && word.parse::<f64>().is_ok()));
     Wanted { kind, name, example: example(arg, words), takes }
 }
 

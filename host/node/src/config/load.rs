@@ -81,7 +81,7 @@ pub struct Loaded<T> {
 /// Everything that is wrong, at once where that is possible; also when only help was asked for.
 pub fn load<T: Section>(arguments: impl IntoIterator<Item = OsString>) -> Result<Loaded<T>, ConfigError> {
     let mut command = command::<T>();
-    let arguments = argv::expand(&mut command, arguments)?;
+    let arguments = argv::expand(&mut command, T::FILE_ONLY, arguments)?;
     let matches = command.try_get_matches_from_mut(arguments)?;
     let typed = given::typed(&command, &matches);
     let file = matches.get_one::<PathBuf>("config").map(|path| File::read(path)).transpose()?;
@@ -166,13 +166,15 @@ pub(super) fn layer<T: Section>(
     givens.extend(typed);
     let mut effective = effective::list(command, &givens, &broken);
     let is_complete = T::REQUIRED.iter().all(|(key, _)| givens.contains_key(*key));
+    let is_mistyped = |key: &str| mistakes.iter().any(|mistake| mistake.means(key));
+    let mistyped: Vec<&str> = T::REQUIRED.iter().map(|(key, _)| *key).filter(|key| is_mistyped(key)).collect();
     let is_readable = !document.mistakes.iter().any(|mistake| matches!(mistake, Mistake::Syntax { .. }));
     for (key, example) in T::REQUIRED {
         if givens.contains_key(*key) {
             continue;
         }
-        // What is lacking may be what could not be read.
-        if is_readable && !broken.iter().any(|(broken, _)| broken == key) {
+        // What is lacking may be what could not be read, or what is there under a mistyped name.
+        if is_readable && !broken.iter().any(|(broken, _)| broken == key) && !mistyped.contains(key) {
             let (section, key) = (T::NAME.to_owned(), (*key).to_owned());
             let (gap, example) = (gap::<T>(file, document), (*example).to_owned());
             mistakes.push(Mistake::Missing { gap, section, key, example, program: T::COMMAND });
@@ -226,7 +228,10 @@ fn from_file<T: Section>(
             !argv::is_own(arg) && (arg.get_id() == key.as_str() || argv::other_keys(arg).contains(&key))
         };
         let Some(arg) = command.get_arguments().find(is_it).filter(|arg| arg.get_id() != "config") else {
-            let nearest = Hint::of(&key, keys.iter().copied());
+            // The original's short flags are no keys, but known.
+            let is_short = |arg: &&clap::Arg| !argv::is_own(arg) && argv::is_short_of(arg, &key);
+            let short = command.get_arguments().find(is_short).map(|arg| arg.get_id().to_string());
+            let nearest = short.map_or_else(|| Hint::of(&key, keys.iter().copied()), |id| Hint(Some(id)));
             let owner = sections::owner_of(&key);
             mistakes.push(Mistake::UnknownKey { place, section: section(), key, nearest, owner });
             continue;

@@ -190,6 +190,11 @@ impl Mistake {
         }
     }
 
+    /// Whether it is a key that stands where this one was probably meant.
+    pub(super) fn means(&self, key: &str) -> bool {
+        matches!(self, Self::UnknownKey { nearest: Hint(Some(nearest)), owner: None, .. } if nearest == key)
+    }
+
     /// For the order in which mistakes are told: as in the file, after those of the command line.
     fn line(&self) -> (usize, usize) {
         match self.place() {

@@ -173,6 +173,21 @@ fn a_mistyped_flag_is_named_as_a_flag() {
 }
 
 #[test]
+fn a_key_that_is_no_flag_and_a_flag_that_is_no_key_are_told_apart() {
+    let text = mistakes::<ClusterSettings>("--scheduler-address tcp://a:1");
+    assert!(text.contains("SCHEDULER_ADDRESS stands without a flag: write `scaler_cluster tcp://HOST:PORT`"), "{text}");
+    let text = mistakes::<ClusterSettings>("tcp://a:1 --grants x");
+    assert!(text.contains("'--grants' is no flag: a table like `grants` stands only in a file"), "{text}");
+    let file = File::new("[cluster]\nscheduler_address='tcp://a:1'\npwc='gpu'\nn=3\n");
+    let text = mistakes::<ClusterSettings>(&file.flag());
+    assert!(
+        text.contains("deploy.toml:3: [cluster] has no key `pwc`; did you mean `per_worker_capabilities`?"),
+        "{text}"
+    );
+    assert!(text.contains("deploy.toml:4: [cluster] has no key `n`; did you mean `num_of_workers`?"), "{text}");
+}
+
+#[test]
 fn a_cluster_has_at_most_1024_workers_each_with_its_own_name() {
     assert_eq!(cluster("tcp://a:1 -n 1024").num_of_workers, 1024);
     let text = mistakes::<ClusterSettings>("tcp://a:1 -n 1025");

@@ -110,6 +110,7 @@ fn what_was_meant_is_written_where_that_can_be_told() {
             "task_memory_limit_bytes = \"512 MiB\"",
             "expected a whole number of bytes, not the string \"512 MiB\"; write `task_memory_limit_bytes = 536870912`",
         ),
+        ("webui", "web_host = 8080", "expected a string, not 8080; write `web_host = \"127.0.0.1\"`"),
         ("webui", "web_port = \"8080\"", "write `web_port = 8080`"),
         // Addresses.
         (
