@@ -129,6 +129,9 @@ fn a_task_whose_processor_died_is_shown_with_its_worker() {
     let view = watcher.view();
     let task = &view.recent[0];
     assert!(task.state == "failed" && view.workers.iter().any(|worker| worker.name == task.worker), "{task:?}");
+    stack
+        .scheduler
+        .wait_log(&format!("of behaviour.hostile:spin_forever failed on {} of {}: ", task.worker, task.cluster));
     assert!(task.run_us > 0 && task.error.as_deref().is_some_and(|error| error.contains("processor died")), "{task:?}");
 }
 

@@ -282,6 +282,61 @@ fn a_failure_stays_however_many_tasks_end_and_equal_names_of_workers_are_told_ap
     let said = browser.wait("the lanes", lanes, |said| said.to_string().contains("w-1/"));
     assert!(expected.iter().all(|name| said.to_string().contains(name.as_str())), "{said} names {expected:?}");
     browser.picture(&pictures().join("lanes.png"));
+
+    // Of very many at once not all are listed, and the page says so, as the numbers of the listed ones do.
+    let client = Client::connect(&stack.address()).expect("a scheduler");
+    let add = client.function("behaviour.work:add").expect("a function");
+    let futures: Vec<_> = (0..4_000_i64).map(|number| client.submit(&add, (number, 1_i64)).expect("taken")).collect();
+    futures.into_iter().for_each(|future| drop(future.value().expect("a sum")));
+    client.disconnect();
+    browser.wait("all tasks", TILES, |tiles| tiles["succeeded"] == 5_500);
+    let (_, body) = get(&address, "/api/view", address.strip_prefix("http://").expect("an address"));
+    let view: Value = serde_json::from_str(&body).expect("JSON");
+    let listed = view["recent"].as_array().expect("tasks").iter();
+    let listed: Vec<u64> = listed.map(|task| task["number"].as_u64().expect("a number")).collect();
+    assert!(listed.is_sorted_by(|one, next| one < next) && listed.last() == Some(&5_501), "{listed:?}");
+    let span = 5_501 - listed[0] + 1;
+    let expected = if span == 1_000 {
+        "last 1,000 of 5,501 ended tasks".to_owned()
+    } else {
+        format!("1,000 of the last {},{:03}, of 5,501 ended tasks", span / 1_000, span % 1_000)
+    };
+    let note = "document.querySelector('#panel-tasks .note').textContent";
+    browser.value(&column("tasks", "Worker"));
+    browser.wait("the note", note, |note| *note == expected);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn calls_that_a_client_holds_are_shown_and_their_wait_is_queue_time() {
+    let mut stack = Stack::new(1, &[], &[&support::guest("tests/guests/behaviour")]);
+    let ui = start_ui(&stack, &[]);
+    let address = ui.address("web_address");
+    let mut browser = Browser::start();
+    browser.open(&address);
+    let scheduler = stack.address();
+    let call = ["submit", &scheduler, "behaviour.work:add(1, 2)", "--capabilities", "gpu"];
+    let mut submit = std::process::Command::new(support::SCALER)
+        .args(call)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("submit");
+    let tile = "document.querySelector('#tiles [data-state=waiting]')?.closest('.tile').lastChild";
+    browser.wait("one call held", &format!("{tile}?.dataset.more"), |more| *more == "+ 1 held");
+    let held = browser.value(&column("clients", "Held calls"));
+    assert_eq!(held, serde_json::json!(["1"]));
+    browser.picture(&pictures().join("held.png"));
+    let began = std::time::Instant::now();
+    support::wait_for("a while", support::LONG, || (began.elapsed().as_millis() > 1_200).then_some(()));
+    let waited_ms = began.elapsed().as_millis();
+    stack.add_cluster(1, &["-pwc", "gpu"]);
+    assert!(submit.wait().expect("submit ends").success());
+    browser.wait("none held", &format!("{tile}?.dataset.more"), |more| *more == "");
+    let (_, body) = get(&address, "/api/view", address.strip_prefix("http://").expect("an address"));
+    let view: Value = serde_json::from_str(&body).expect("JSON");
+    let queued_us = view["recent"][0]["queued_us"].as_u64().expect("a time");
+    assert!(u128::from(queued_us) >= waited_ms * 1_000, "{queued_us} us, and {waited_ms} ms went by");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 

@@ -55,7 +55,14 @@ fn scenario_34_as_completed_gives_finished_failed_and_canceled_ones() {
     let late = blocking::wait([slow.clone()], Some(Duration::from_millis(50)), ReturnWhen::AllCompleted);
     assert!(late.done.is_empty() && late.not_done.len() == 1);
     assert!(matches!(blocking::gather::<u64>([slow.clone(), failing.clone()]), Err(Error::Task(_))), "the first error");
+    let moment = Duration::from_millis(50);
+    assert!(matches!(blocking::gather_timeout::<u64>([slow.clone()], moment), Err(Error::Timeout { .. })));
+    let mut ending = blocking::as_completed([slow.clone(), quick.clone()]);
+    assert_eq!(ending.next_timeout(LONG).expect("in time").map(|future| future.id()), Some(quick.id()));
+    assert!(matches!(ending.next_timeout(moment), Err(Error::Timeout { .. })), "the other one naps");
     assert!(slow.cancel());
+    assert_eq!(ending.next_timeout(LONG).expect("in time").map(|future| future.id()), Some(slow.id()));
+    assert!(ending.next_timeout(moment).expect("at once").is_none(), "that was all");
     let all = [slow.id(), quick.id(), failing.id()];
     let ended: Vec<_> = blocking::as_completed([slow.clone(), quick, failing]).map(|future| future.id()).collect();
     assert!(ended.len() == 3 && all.iter().all(|id| ended.contains(id)), "{ended:?}");

@@ -1,6 +1,9 @@
 //! The same client without async: every method blocks the calling thread.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use scaler_proto::{
     call::Call,
@@ -14,7 +17,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     BoundArguments, ClientBuilder, Error, Function, FunctionOptions, Input, IntoArguments, IteratorInput, MapOptions,
     ModuleOptions, ObjectRef, PipeItem, PipeReceiver, PipeSender, Profile, ReturnWhen, SubmitOptions, Waited,
-    park::block_on, together::wait_blocking,
+    park::{block, block_on},
+    together::{Gathering, wait_blocking},
 };
 
 /// See [`crate::Client`].
@@ -326,6 +330,18 @@ impl TaskFuture {
     }
 }
 
+impl AsCompleted {
+    /// See [`crate::AsCompleted::next_timeout`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<TaskFuture>, Error> {
+        let next = block(Instant::now().checked_add(timeout), |context| self.inner.poll_ended(context));
+        let next = next.ok_or(Error::Timeout { waited: timeout })?;
+        Ok(next.map(|inner| TaskFuture { inner }))
+    }
+}
+
 impl Iterator for AsCompleted {
     type Item = TaskFuture;
 
@@ -357,6 +373,19 @@ pub fn wait(
 /// As there.
 pub fn gather<T: DeserializeOwned>(futures: impl IntoIterator<Item = TaskFuture>) -> Result<Vec<T>, Error> {
     block_on(crate::gather(futures.into_iter().map(|future| future.inner)))
+}
+
+/// See [`crate::gather_timeout`].
+///
+/// # Errors
+/// As there.
+pub fn gather_timeout<T: DeserializeOwned>(
+    futures: impl IntoIterator<Item = TaskFuture>,
+    timeout: Duration,
+) -> Result<Vec<T>, Error> {
+    let mut gathering = Gathering::new(futures.into_iter().map(|future| future.inner));
+    block(Instant::now().checked_add(timeout), |context| gathering.poll(context))
+        .unwrap_or(Err(Error::Timeout { waited: timeout }))
 }
 
 impl<I: Input> MapIterator<I> {

@@ -159,7 +159,11 @@ impl Driver {
     }
 
     fn now(&self) -> Time {
-        Time(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        self.time(Instant::now())
+    }
+
+    fn time(&self, moment: Instant) -> Time {
+        Time(u64::try_from(moment.saturating_duration_since(self.started).as_nanos()).unwrap_or(u64::MAX))
     }
 
     fn wait(&mut self) {
@@ -186,7 +190,8 @@ impl Driver {
                 let number = cell.number;
                 self.submit(number, arguments, &options, Sink::Future(cell));
             }
-            Command::Call { call, options, cell } => {
+            Command::Call { call, mut options, cell } => {
+                options.called_at.get_or_insert_with(Instant::now);
                 let ready = self.registry.call(call, options, cell, &mut self.core, &mut self.watchers);
                 if let Some((arguments, options, cell)) = ready {
                     let number = cell.number;
@@ -264,6 +269,7 @@ impl Driver {
             retries: options.retries,
             patient,
             tag,
+            called: options.called_at.map_or_else(|| self.now(), |moment| self.time(moment)),
         };
         self.core.submit(number, call);
     }

@@ -41,7 +41,7 @@ struct Handle {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Profile {
-    /// From its acceptance by the scheduler to the start of its last run, with the ways to its worker and back.
+    /// From the call to the start of its last run, with the ways to its worker and back.
     pub queued: Duration,
     /// Making its instance: a part of `run`, unless the worker had nothing to do and made it ahead.
     pub start: Duration,
@@ -53,6 +53,8 @@ pub struct Profile {
     pub peak_memory_bytes: u64,
     /// Name of the worker that ran it, empty if none did.
     pub worker: String,
+    /// The cluster of that worker, as the page and `scaler status` name it: others may have a worker of that name.
+    pub cluster: String,
     /// The attempt that counted, from 1.
     pub attempt: u32,
 }
@@ -115,6 +117,7 @@ impl TaskFuture {
                 cpu: Duration::from_micros(stats.cpu_us),
                 peak_memory_bytes: stats.peak_memory_bytes,
                 worker: stats.worker_name,
+                cluster: stats.cluster,
                 attempt: stats.attempt,
             });
         } else {

@@ -166,5 +166,5 @@ pub use scaler_proto::{
     value::Value,
     view::View,
 };
-pub use together::{AsCompleted, ReturnWhen, Waited, as_completed, gather, wait};
+pub use together::{AsCompleted, ReturnWhen, Waited, as_completed, gather, gather_timeout, wait};
 pub use zip::{Iterables, Zip, zip};

@@ -4,7 +4,7 @@ use std::{
     fmt,
     io::{self, Write as _},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use scaler_proto::{
@@ -64,6 +64,8 @@ pub struct SubmitOptions {
     pub priority: i32,
     /// How often a failure of the task itself (error, trap, limit) is tried again.
     pub retries: u32,
+    /// When the call was made; `None`: when it is submitted. See [`SubmitOptions::called_at`].
+    pub called_at: Option<Instant>,
 }
 
 /// How a function is looked up.
@@ -132,6 +134,14 @@ impl SubmitOptions {
     #[must_use]
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
+        self
+    }
+
+    /// When the call was made, if that was before it is submitted: while its function was looked up. What a call waited
+    /// before the scheduler had it counts as queue time ([`Profile::queued`](crate::Profile::queued)).
+    #[must_use]
+    pub fn called_at(mut self, moment: Instant) -> Self {
+        self.called_at = Some(moment);
         self
     }
 

@@ -79,6 +79,14 @@ impl AsCompleted {
         poll_fn(|context| self.poll_ended(context)).await
     }
 
+    /// As [`AsCompleted::next`] for at most `timeout` (tokio's timer must be running).
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when none has ended by then; the next call goes on.
+    pub async fn next_timeout(&mut self, timeout: Duration) -> Result<Option<TaskFuture>, Error> {
+        tokio::time::timeout(timeout, self.next()).await.map_err(|_| Error::Timeout { waited: timeout })
+    }
+
     pub(crate) fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<Option<TaskFuture>> {
         if self.left == 0 {
             return Poll::Ready(None);
@@ -145,6 +153,17 @@ pub async fn wait(
 pub async fn gather<T: DeserializeOwned>(futures: impl IntoIterator<Item = TaskFuture>) -> Result<Vec<T>, Error> {
     let mut gathering = Gathering::new(futures);
     poll_fn(|context| gathering.poll(context)).await
+}
+
+/// As [`gather`] for at most `timeout` (tokio's timer must be running).
+///
+/// # Errors
+/// As there, and [`Error::Timeout`]; the tasks go on.
+pub async fn gather_timeout<T: DeserializeOwned>(
+    futures: impl IntoIterator<Item = TaskFuture>,
+    timeout: Duration,
+) -> Result<Vec<T>, Error> {
+    tokio::time::timeout(timeout, gather(futures)).await.map_err(|_| Error::Timeout { waited: timeout })?
 }
 
 /// A [`gather`] under way.

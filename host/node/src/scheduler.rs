@@ -316,6 +316,14 @@ fn log(note: Note) {
             };
             tracing::warn!("cluster {name:?} ({cluster}) is lost: {how}; {tasks} tasks go elsewhere");
         }
+        Note::TaskFailed { task, call, worker, cluster, kind, message } => {
+            let place = if worker.is_empty() { String::new() } else { format!(" on {worker} of {cluster}") };
+            tracing::info!("task {task} of {call} failed{place}: {}: {message}", kind.words());
+        }
+        Note::TasksFailedMore { count } => {
+            let tasks = if count == 1 { "task" } else { "tasks" };
+            tracing::info!("{count} more {tasks} failed within that second; `scaler status` shows the newest");
+        }
         Note::ClientConnected { client, name, resumed } => {
             let what = if resumed { "is back" } else { "connected" };
             tracing::info!("client {name:?} ({client}) {what}");

@@ -3,12 +3,11 @@
 //! The caller numbers its tasks and requests and drives the core like every other one (`connected`, `handle`,
 //! `disconnected`, `tick`, `next_deadline`); `submit`, `cancel`, `register` and the others only take note, and the next
 //! `tick` sends. Calls beyond the scheduler's credit are held here, so nothing is lost when a connection is: whatever
-//! has
-//! no result is submitted again on the next one, under the same number.
+//! has no result is submitted again on the next one, under the same number.
 
 use crate::{
     capability::Capabilities,
-    ids::{ClientId, FunctionId, PeerId},
+    ids::{ClientId, FunctionId, PeerId, Time},
     message::{
         Answer, ArgumentObject, Changed, LogLine, Outcome, Parked, RegisterFailed, Registered, Role, ShutdownReply,
         TaskStats, Welcome,
@@ -69,6 +68,8 @@ pub struct Call {
     pub patient: bool,
     /// The caller's own mark, given back when the task ends.
     pub tag: u64,
+    /// When it was called; what it waited here counts as queue time.
+    pub called: Time,
 }
 
 /// What the shell has to do, in this order.

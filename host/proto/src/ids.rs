@@ -86,6 +86,12 @@ impl Time {
         Self(self.0.saturating_add(millis.saturating_mul(1_000_000)))
     }
 
+    /// The moment `millis` milliseconds earlier, the first of all if there is none.
+    #[must_use]
+    pub fn minus_ms(self, millis: u64) -> Self {
+        Self(self.0.saturating_sub(millis.saturating_mul(1_000_000)))
+    }
+
     /// Nanoseconds from `earlier` to this moment, zero if it is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> u64 {

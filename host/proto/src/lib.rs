@@ -7,6 +7,7 @@ pub mod agent;
 pub mod call;
 pub mod capability;
 pub mod client;
+mod failures;
 pub mod ids;
 mod json;
 pub mod message;

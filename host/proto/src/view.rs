@@ -144,6 +144,9 @@ pub struct ClientView {
     pub name: String,
     /// Accepted tasks that have not ended.
     pub unfinished: u64,
+    /// Calls that wait at the client, for a cluster that has their function.
+    #[serde(default)]
+    pub held: u64,
     /// Results it has not acknowledged.
     pub undelivered: u64,
     /// Milliseconds since it was last heard.
@@ -199,13 +202,17 @@ pub struct UnfinishedView {
     pub cluster: String,
     /// Dispatches so far.
     pub attempt: u32,
-    /// Since it was accepted.
+    /// Since it was called.
     pub age_ms: u64,
 }
 
 /// One task that ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskView {
+    /// Counts the tasks that ended since the scheduler's start, from 1. Of very many a second not all are listed, so
+    /// there may be a gap between two.
+    #[serde(default)]
+    pub number: u64,
     /// As commands print and take it: `<client>:<number>`.
     pub id: String,
     /// `module.path:function`.
@@ -214,7 +221,7 @@ pub struct TaskView {
     pub state: String,
     /// When it ended, in milliseconds since the scheduler's start.
     pub ended_ms: u64,
-    /// From acceptance to the start of its last run, with the ways to its worker and back.
+    /// From the call to the start of its last run, with the ways to its worker and back.
     pub queued_us: u64,
     /// Its run, with the making of the instance unless that was made ahead.
     pub run_us: u64,

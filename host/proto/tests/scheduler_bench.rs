@@ -102,6 +102,7 @@ fn submit(number: u64) -> Submit {
         timeout_ms: 0,
         priority: 0,
         retries: 0,
+        held_ms: 0,
     }
 }
 

@@ -149,10 +149,11 @@ impl<'e> Told<'e> {
     fn lines(&self) -> String {
         let mut text = format!("error: {}\n", self.message);
         if let Some(task) = &self.task {
-            let TaskStats { attempt, run_us, worker_name, .. } = task.stats;
+            let TaskStats { attempt, run_us, worker_name, cluster, .. } = task.stats;
             let mut parts: Vec<String> = self.id.iter().map(|id| format!("task {id}")).collect();
             parts.push(self.kind.replace('_', " "));
-            parts.extend((!worker_name.is_empty()).then(|| format!("on {worker_name}")));
+            let of = if cluster.is_empty() { "" } else { " of " };
+            parts.extend((!worker_name.is_empty()).then(|| format!("on {worker_name}{of}{cluster}")));
             parts.extend((self.id.is_some() && *attempt > 0).then(|| format!("attempt {attempt}")));
             parts.extend((*run_us > 0).then(|| format!("ran {}", microseconds(*run_us))));
             text.push_str(&format!("  {}\n", parts.join(", ")));
@@ -182,9 +183,10 @@ impl<'e> Told<'e> {
         error.insert("exit_code".to_owned(), self.code.into());
         error.extend(self.id.as_ref().map(|id| ("task".to_owned(), id.as_str().into())));
         if let Some(task) = &self.task {
-            let TaskStats { attempt, run_us, worker_name, .. } = task.stats;
-            let worker = (!worker_name.is_empty()).then_some(worker_name.as_str());
-            error.extend(worker.map(|name| ("worker".to_owned(), name.into())));
+            let TaskStats { attempt, run_us, worker_name, cluster, .. } = task.stats;
+            for (key, name) in [("worker", worker_name), ("cluster", cluster)] {
+                error.extend((!name.is_empty()).then(|| (key.to_owned(), name.as_str().into())));
+            }
             error.extend((*attempt > 0).then(|| ("attempt".to_owned(), (*attempt).into())));
             error.insert("run_us".to_owned(), (*run_us).into());
             error.extend(task.value.map(|value| ("value".to_owned(), plain(value))));
@@ -283,7 +285,13 @@ mod tests {
 
     #[test]
     fn a_failed_task_is_told_in_both_forms() {
-        let stats = TaskStats { run_us: 1_500_000, attempt: 2, worker_name: "w-1".to_owned(), ..TaskStats::default() };
+        let stats = TaskStats {
+            run_us: 1_500_000,
+            attempt: 2,
+            worker_name: "w-1".to_owned(),
+            cluster: "cluster-0a".to_owned(),
+            ..TaskStats::default()
+        };
         let value = Value::List(vec![Value::Int(1), Value::Float(f64::NAN)]);
         let task = Ended { value: Some(&value), trace: None, stats: &stats };
         let element = AtElement { index: 4, place: "names.txt, line 5".to_owned() };
@@ -298,16 +306,16 @@ mod tests {
         };
         assert_eq!(
             told.lines(),
-            "error: names.txt, line 5: no such thing\n  task 00000000000000f1:12, guest error, on w-1, attempt 2, ran \
-             1.50 s\n  value: [1,\"NaN\"]\n"
+            "error: names.txt, line 5: no such thing\n  task 00000000000000f1:12, guest error, on w-1 of cluster-0a, \
+             attempt 2, ran 1.50 s\n  value: [1,\"NaN\"]\n"
         );
         let object: serde_json::Value = serde_json::from_str(&told.object()).expect("JSON");
         assert_eq!(
             object,
             json!({"error": {
                 "type": "guest_error", "message": "names.txt, line 5: no such thing", "exit_code": 1,
-                "task": "00000000000000f1:12", "worker": "w-1", "attempt": 2, "run_us": 1_500_000, "value": [1, "NaN"],
-                "index": 4, "place": "names.txt, line 5",
+                "task": "00000000000000f1:12", "worker": "w-1", "cluster": "cluster-0a", "attempt": 2, "run_us": 1_500_000,
+                "value": [1, "NaN"], "index": 4, "place": "names.txt, line 5",
             }})
         );
     }

@@ -1,6 +1,6 @@
 //! `scaler submit`: one call on a cluster.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Instant};
 
 use scaler_client::{Arguments, Value, blocking::Client};
 use scaler_proto::call::Call;
@@ -51,8 +51,9 @@ pub(super) fn submit(arguments_: &SubmitArgs) -> anyhow::Result<ExitCode> {
 
 fn result(client: &Client, arguments_: &SubmitArgs) -> anyhow::Result<Value> {
     let SubmitArgs { call, options, output, .. } = arguments_;
+    let called = Instant::now();
     let target = format!("{}:{}", call.module, call.function);
     let function = options.function(client, &target)?;
     output::check_form(*output, &target, &function.signature())?;
-    Ok(client.submit_with(&function, arguments(call), &options.submit())?.value()?)
+    Ok(client.submit_with(&function, arguments(call), &options.submit().called_at(called))?.value()?)
 }

@@ -6,7 +6,6 @@
 //! what guests write, `failures` how much the log says of tasks that fail.
 
 mod effect;
-mod failures;
 mod lines;
 mod queue;
 mod supervise;
@@ -18,7 +17,6 @@ mod worker;
 use std::collections::BTreeMap;
 
 pub use effect::{AgentConfig, Effect, EndReason, Handed, InterruptCause, Note, Usage};
-use failures::Failures;
 use lines::Lines;
 pub use lines::Verdict;
 use queue::{Place, Tasks};
@@ -26,6 +24,7 @@ use uplink::Uplink;
 use worker::Worker;
 
 use crate::{
+    failures::Failures,
     ids::{FunctionId, PeerId, Time},
     message::{
         Attempt, Define, Done, Failure, FailureKind, Message, ModuleInfo, Outcome, ReturnReason, Returned, Run, Stop,

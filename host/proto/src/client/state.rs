@@ -301,7 +301,7 @@ impl ClientCore {
         self.send_objects(peer, out);
         self.send_releases(peer, out);
         self.ease(now);
-        self.send_submits(peer, out);
+        self.send_submits(now, peer, out);
         self.send_requests(peer, out);
         if self.next_heartbeat <= now {
             self.next_heartbeat = now.plus_ms(self.heartbeat_ms);

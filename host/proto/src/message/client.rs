@@ -90,6 +90,10 @@ pub struct Submit {
     /// Arguments that are objects of their own; at their places `arguments` has nil.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<ArgumentObject>,
+    /// For how long the call has waited at the client: for a cluster that has the function, for credit, for a scheduler
+    /// that was away. Counts as queue time.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub held_ms: u64,
 }
 
 /// An argument that was put into the object storage once and is used by many tasks.

@@ -194,7 +194,7 @@ pub struct TaskStats {
     /// Which attempt this was.
     #[serde(default, skip_serializing_if = "is_default")]
     pub attempt: u32,
-    /// Filled in by the scheduler: microseconds from acceptance to the start of the last run, with the ways to its
+    /// Filled in by the scheduler: microseconds from the call to the start of the last run, with the ways to its
     /// worker and back.
     #[serde(default, skip_serializing_if = "is_default")]
     pub queued_us: u64,
@@ -204,6 +204,9 @@ pub struct TaskStats {
     /// Filled in by the scheduler for failures, and for clients that asked for profiling: the worker's name.
     #[serde(default, skip_serializing_if = "is_default")]
     pub worker_name: String,
+    /// Filled in as the name of the worker: the cluster that it belongs to, since others may have one of that name.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cluster: String,
 }
 
 impl TaskStats {

@@ -256,7 +256,7 @@ impl Scheduler {
                 continue;
             };
             let text = format!("no cluster has module `{path}` with hash {hash} any more; submit the call again");
-            self.finish(now, task, Ending::failed(Event::Abort, FailureKind::Aborted, text), out);
+            self.finish(now, task, Ending::given_up(Event::Abort, FailureKind::Aborted, text), out);
         }
     }
 

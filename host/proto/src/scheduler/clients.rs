@@ -18,7 +18,7 @@ use super::{
     monitor::{Ended, Ran},
     output::Output,
     peers::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX},
-    registrations::{Function, Registration},
+    registrations::{Function, Registration, RegistrationState},
     seeded::Fault,
     tasks::{Task, TaskKey},
 };
@@ -109,6 +109,15 @@ impl Client {
         self.stored.len() as u64
     }
 
+    /// Calls that it holds until a cluster has their function.
+    pub(super) fn held(&self) -> u64 {
+        let held = |registration: &Registration| match registration.state {
+            RegistrationState::Parked { held } => held,
+            RegistrationState::Found(_) | RegistrationState::Gone => 0,
+        };
+        self.registrations.values().map(held).sum()
+    }
+
     /// Results or lines are to be sent to it.
     pub(super) fn has_something(&self) -> bool {
         self.unsent < self.kept.len() || self.output.as_ref().is_some_and(Output::is_due)
@@ -192,16 +201,36 @@ pub(super) struct Ending {
     pub(super) stats: TaskStats,
     /// Where it ran, if it did.
     pub(super) ran: Option<Ran>,
+    /// The log is to tell of it: nobody else does.
+    pub(super) is_told: bool,
 }
 
 impl Ending {
     pub(super) fn failed(event: Event, kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { event, outcome: failure(kind, message), stats: TaskStats::default(), ran: None }
+        Self { event, outcome: failure(kind, message), stats: TaskStats::default(), ran: None, is_told: false }
+    }
+
+    /// The scheduler gives it up, which nobody else knows the reason of.
+    pub(super) fn given_up(event: Event, kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { is_told: true, ..Self::failed(event, kind, message) }
     }
 }
 
-fn failure(kind: FailureKind, message: impl Into<String>) -> Outcome {
+/// The outcome of a task that the scheduler lets fail.
+pub(super) fn failure(kind: FailureKind, message: impl Into<String>) -> Outcome {
     Outcome::Failed(Failure { kind, message: message.into(), value: None, trace: None })
+}
+
+/// What the scheduler knows of a task that has ended.
+fn complete(stats: &mut TaskStats, now: Time, task: &Task) {
+    stats.attempt = stats.attempt.max(task.attempt);
+    let all_us = now.since(task.called) / 1_000;
+    stats.queued_us = match (task.attempt, stats.run_us) {
+        (0, _) => all_us,
+        // How long it ran is not known, of a processor that died: at least it waited for its dispatch.
+        (_, 0) => task.dispatched.since(task.called) / 1_000,
+        (_, run_us) => all_us.saturating_sub(run_us),
+    };
 }
 
 /// The payload of an outcome, if it has one.
@@ -350,7 +379,7 @@ impl Scheduler {
             worker: None,
             position: 0,
             reserved: 0,
-            accepted: now,
+            called: now.minus_ms(submit.held_ms),
             dispatched: now,
             canceled_by: None,
         });
@@ -409,14 +438,17 @@ impl Scheduler {
             ending.outcome = failure(FailureKind::Canceled, format!("canceled by {by}{when}"));
         }
         let mut stats = ending.stats;
-        stats.attempt = stats.attempt.max(task.attempt);
-        let all_us = now.since(task.accepted) / 1_000;
-        stats.queued_us = match (task.attempt, stats.run_us) {
-            (0, _) => all_us,
-            // How long it ran is not known, of a processor that died: at least it waited for its dispatch.
-            (_, 0) => task.dispatched.since(task.accepted) / 1_000,
-            (_, run_us) => all_us.saturating_sub(run_us),
-        };
+        if let Some(Ran { cluster, worker }) = &ending.ran
+            // Whoever has a failure before them wants to know where to look, and failures are few.
+            && (matches!(ending.outcome, Outcome::Failed(_)) || self.is_profiling(task.id.client))
+        {
+            stats.worker_name = worker.as_ref().to_owned();
+            stats.cluster = cluster.to_string();
+        }
+        if let (true, Outcome::Failed(failure)) = (ending.is_told, &ending.outcome) {
+            self.tell_failure(now, &task, &stats, failure, out);
+        }
+        complete(&mut stats, now, &task);
         self.note_end(now, &task, &stats, &ending.outcome, ending.ran);
         let result = TaskResult { number: task.id.number, outcome: ending.outcome, stats };
         if self.config.journal && !self.seeded.is(Fault::FinishUnwritten) {
@@ -426,6 +458,24 @@ impl Scheduler {
             client.numbers.insert(task.id.number, Place::Ended);
         }
         self.keep(task.id.client, result);
+    }
+
+    fn is_profiling(&self, client: ClientId) -> bool {
+        self.clients.get(&client).is_some_and(|client| client.profiling)
+    }
+
+    /// A line in the log, or one more of those that are only counted.
+    fn tell_failure(&mut self, now: Time, task: &Task, stats: &TaskStats, failure: &Failure, out: &mut Vec<Effect>) {
+        if self.failures.is_told(now) {
+            out.push(Effect::Note(Note::TaskFailed {
+                task: task.id,
+                call: self.monitor.call(task.slot).to_owned(),
+                worker: stats.worker_name.clone(),
+                cluster: stats.cluster.clone(),
+                kind: failure.kind,
+                message: failure.message.clone(),
+            }));
+        }
     }
 
     /// Lets watchers know of the end of a task.
@@ -528,8 +578,13 @@ impl Scheduler {
             }
             self.detach(key);
             if let Some(task) = self.retire(key, event) {
-                let ending = Ending::failed(event, FailureKind::Aborted, "its client is gone");
-                self.note_end(now, &task, &ending.stats, &ending.outcome, None);
+                let (kind, why) = match event {
+                    Event::ConfirmCancel => (FailureKind::Canceled, "its client left"),
+                    _ => (FailureKind::Aborted, "its client was silent for too long"),
+                };
+                let mut stats = TaskStats::default();
+                complete(&mut stats, now, &task);
+                self.note_end(now, &task, &stats, &failure(kind, why), None);
             }
         }
         let Some(client) = self.clients.remove(&id) else { return };

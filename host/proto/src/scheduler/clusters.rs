@@ -20,7 +20,7 @@ use crate::{
 use super::{
     Effect, Loss, Note, Scheduler,
     classes::{ClassKey, Fit, Needs},
-    clients::{Ending, payload_of},
+    clients::{Ending, failure, payload_of},
     monitor::Ran,
     seeded::Fault,
     tasks::TaskKey,
@@ -402,13 +402,6 @@ impl Scheduler {
         if let Some(cluster) = self.clusters.get_mut(&id) {
             cluster.ended += 1;
             cluster.sample(stats.run_us.saturating_mul(1_000));
-            // Whoever has a failure before them wants to know where to look, and failures are few.
-            let is_failure = matches!(outcome, Outcome::Failed(_));
-            if (is_failure || self.clients.get(&name.client).is_some_and(|client| client.profiling))
-                && let Some(worker) = cluster.workers.get(usize::from(stats.worker))
-            {
-                stats.worker_name.clone_from(&worker.info.name);
-            }
         }
         let stored = match payload_of(&outcome) {
             Some(Payload::Stored { id, .. }) => Some(*id),
@@ -426,11 +419,13 @@ impl Scheduler {
                 .for_each(|object| self.delete(object));
             return;
         };
+        let mut is_told = false;
         let outcome = match stored {
             Some(object) if object != ObjectId::result(name, attempt) => {
                 let message =
                     format!("cluster {id} names object {object} as the result of task {name}, which is not its own");
-                Ending::failed(Event::Fail, FailureKind::Internal, message).outcome
+                is_told = true;
+                failure(FailureKind::Internal, message)
             }
             _ => outcome,
         };
@@ -454,7 +449,7 @@ impl Scheduler {
             self.functions.sample_result(function, length);
         }
         let ran = self.ran(id, stats.worker);
-        self.finish(now, key, Ending { event: event_of(&outcome), outcome, stats, ran }, out);
+        self.finish(now, key, Ending { event: event_of(&outcome), outcome, stats, ran, is_told }, out);
     }
 
     /// Counts a task that ends on a worker, if there is such a one.
@@ -482,16 +477,19 @@ impl Scheduler {
                 ReturnReason::ProcessorDied | ReturnReason::GivenBack => {
                     task.deaths += u32::from(!self.seeded.is(Fault::ForgetDeaths));
                     if task.deaths >= self.config.max_attempts {
-                        let text = format!("its processor died {} times while it ran; last: {message}", task.deaths);
-                        let ending_there = Ending::failed(Event::Fail, FailureKind::ProcessorDied, text);
-                        ending = Some(Ending { ran: self.ran(id, stats.worker), stats, ..ending_there });
+                        let text = match task.deaths {
+                            1 => format!("its processor died while it ran: {message}"),
+                            deaths => format!("its processor died {deaths} times while it ran; last: {message}"),
+                        };
+                        let given_up = Ending::given_up(Event::Fail, FailureKind::ProcessorDied, text);
+                        ending = Some(Ending { ran: self.ran(id, stats.worker), stats, ..given_up });
                     }
                 }
                 ReturnReason::CannotRun => {
                     task.misfits += 1;
                     if task.misfits >= MISFITS_MAX {
                         let text = format!("{} clusters could not run it; last: {message}", task.misfits);
-                        ending = Some(Ending::failed(Event::Fail, FailureKind::Module, text));
+                        ending = Some(Ending::given_up(Event::Fail, FailureKind::Module, text));
                     }
                     self.withdraw_offer(now, id, key);
                 }
@@ -592,8 +590,12 @@ impl Scheduler {
                 State::Running => {
                     task.losses += 1;
                     if task.losses >= LOSSES_MAX {
-                        let text = format!("{} clusters were lost while it ran", task.losses);
-                        ending = Some(Ending::failed(Event::Abort, FailureKind::WorkerLost, text));
+                        let text = format!("{} clusters were lost while it ran; the last one is {id}", task.losses);
+                        let cluster = self.clusters.get(&id);
+                        let worker = task.worker.and_then(|worker| cluster?.workers.get(usize::from(worker)));
+                        let ran = worker.map(|worker| Ran { cluster: id, worker: Arc::clone(&worker.name) });
+                        let given_up = Ending::given_up(Event::Abort, FailureKind::WorkerLost, text);
+                        ending = Some(Ending { ran, ..given_up });
                     }
                 }
                 _ => {}

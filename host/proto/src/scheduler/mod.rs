@@ -3,14 +3,17 @@
 //! The map: `peers` (connections, batches), `clients` (submissions, results until they are delivered), `cancels`,
 //! `output` (what tasks write, for their clients), `clusters` (what they offer, hold and report), `classes` (waiting
 //! tasks by need), `assignment` (placement and balancing), `registrations` (what names mean), `tasks` (the slab),
-//! `objects`, `view`, `monitor` (who watches), `note` (for the log). States are in [`crate::task`], choices in
-//! [`crate::policy`]. Handlers change state and note what is due; [`Scheduler::tick`] places, expires and sends.
+//! `objects`, `view`, `monitor` (who watches), `config`, `effect`, `note` (for the log). States are in
+//! [`crate::task`], choices in [`crate::policy`]. Handlers change state and note what is due; [`Scheduler::tick`] places,
+//! expires and sends.
 
 mod assignment;
 mod cancels;
 mod classes;
 mod clients;
 mod clusters;
+mod config;
+mod effect;
 mod monitor;
 mod note;
 mod objects;
@@ -25,6 +28,8 @@ mod tests;
 mod trials;
 mod view;
 
+pub use config::{AllocatePolicy, SchedulerConfig};
+pub use effect::{Effect, Numbers, Record};
 pub use note::{Loss, Note};
 #[cfg(test)]
 pub(crate) use seeded::Fault;
@@ -33,10 +38,10 @@ pub use view::Usage;
 use std::collections::BTreeMap;
 
 use crate::{
-    ids::{AgentId, ClientId, ObjectId, PeerId, TaskId, Time},
+    failures::Failures,
+    ids::{AgentId, ClientId, ObjectId, PeerId, Time},
     message::{
-        FailureKind, FunctionInfo, Goodbye, Hello, Identity, Kind, Leave, Message, Pulse, Role, StopReason, Submit,
-        TaskResult, VERSION, VERSION_MIN, Welcome,
+        FailureKind, Goodbye, Hello, Kind, Leave, Message, Pulse, Role, StopReason, VERSION, VERSION_MIN, Welcome,
     },
     session::{Packet, Receipt},
     task::Event,
@@ -60,129 +65,6 @@ use self::{
 const STOP_MS: u64 = 1_000;
 /// Workers that an agent may have.
 const WORKERS_MAX: usize = 4_096;
-
-/// How a cluster is chosen among those that may run a task. Tags gate under both.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AllocatePolicy {
-    /// The cluster with the fewest tasks a worker.
-    #[default]
-    Even,
-    /// First the cluster that offers the fewest tags beyond those asked for, then the fewest tasks a worker.
-    Capability,
-}
-
-/// What the scheduler is told when it starts.
-#[derive(Clone, Debug)]
-pub struct SchedulerConfig {
-    /// Raised at every start; carried by every message. Never 0.
-    pub epoch: u64,
-    /// For views and `Welcome`.
-    pub scheduler_address: String,
-    /// See [`Scheduler::set_object_storage_address`].
-    pub object_storage_address: Option<String>,
-    /// For views.
-    pub monitor_address: Option<String>,
-    /// Program version, for views.
-    pub version: String,
-    /// Clients may not shut the scheduler down.
-    pub protected: bool,
-    /// How a cluster is chosen.
-    pub allocate_policy: AllocatePolicy,
-    /// Most tasks that may wait, `None` for no bound but the clients' credit.
-    pub waiting_max: Option<u64>,
-    /// A client that was silent for so long is forgotten.
-    pub client_timeout_ms: u64,
-    /// A lost cluster is forgotten after this long.
-    pub worker_timeout_ms: u64,
-    /// Period of balancing between clusters, 0 for never.
-    pub load_balance_ms: u64,
-    /// Rounds in which an imbalance must be seen before it is acted upon.
-    pub load_balance_trigger_times: u32,
-    /// How often a processor may die while it runs a task, before the task fails.
-    pub max_attempts: u32,
-    /// Bytes of results that may be held for clients in all.
-    pub result_buffer_bytes: u64,
-    /// Tasks a client may have unfinished or undelivered.
-    pub client_window_tasks: u64,
-    /// Inline argument bytes a client may have in unfinished tasks.
-    pub client_window_bytes: u64,
-    /// Whether somebody writes down the records; without, none are made.
-    pub journal: bool,
-}
-
-impl Default for SchedulerConfig {
-    fn default() -> Self {
-        Self {
-            epoch: 1,
-            scheduler_address: String::new(),
-            object_storage_address: None,
-            monitor_address: None,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            protected: true,
-            allocate_policy: AllocatePolicy::Even,
-            waiting_max: None,
-            client_timeout_ms: 60_000,
-            worker_timeout_ms: 60_000,
-            load_balance_ms: 1_000,
-            load_balance_trigger_times: 2,
-            max_attempts: 3,
-            result_buffer_bytes: 32 << 20,
-            client_window_tasks: 8_192,
-            client_window_bytes: 16 << 20,
-            journal: false,
-        }
-    }
-}
-
-/// What the shell must do, in this order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Write this down; nothing after it may be done before that is safe. Only with [`SchedulerConfig::journal`].
-    Persist(Record),
-    /// Send this on that connection.
-    Send(PeerId, Packet),
-    /// Close that connection (after what was sent on it).
-    Drop(PeerId),
-    /// Nobody needs these any more.
-    DeleteObjects(Vec<ObjectId>),
-    /// Something for the log.
-    Note(Note),
-    /// Flush what was sent, then end the process.
-    End {
-        /// Why, for the log.
-        reason: String,
-    },
-}
-
-/// A fact that must survive the process: what a journal holds. Facts, not inputs, so that policies may change.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Record {
-    /// A task was accepted.
-    Accepted {
-        /// Which.
-        task: TaskId,
-        /// Module path of the function.
-        path: String,
-        /// Which bytes.
-        identity: Identity,
-        /// Which export.
-        info: Box<FunctionInfo>,
-        /// Everything else about it.
-        submit: Box<Submit>,
-    },
-    /// A task ended.
-    Finished {
-        /// Which.
-        task: TaskId,
-        /// How.
-        result: Box<TaskResult>,
-    },
-    /// Its client has the result.
-    Delivered {
-        /// Which.
-        task: TaskId,
-    },
-}
 
 /// A scheduler that has been told to end.
 #[derive(Debug)]
@@ -225,6 +107,8 @@ pub struct Scheduler {
     alarm: Option<Time>,
     /// When to tell clients of tasks that nobody can run.
     stranded_due: Option<Time>,
+    /// Which tasks that it gave up the log tells of.
+    failures: Failures,
     stopping: Option<Stopping>,
     usage: Usage,
     /// See [`Scheduler::set_object_storage_problem`].
@@ -257,6 +141,7 @@ impl Scheduler {
             alarm: None,
             stopping: None,
             stranded_due: None,
+            failures: Failures::default(),
             usage: Usage::default(),
             storage_problem: None,
             monitor: Monitor::new(now),
@@ -562,6 +447,7 @@ impl Scheduler {
         self.strand(now);
         self.balance(now);
         self.observe(now);
+        out.extend(self.failures.rest(now).map(|count| Effect::Note(Note::TasksFailedMore { count })));
         self.flush(now, out);
         self.flush_deletions(out);
         self.end(now, out);
@@ -572,7 +458,8 @@ impl Scheduler {
     pub fn next_deadline(&self) -> Option<Time> {
         let balance = self.balances().then_some(self.balance.next);
         let stop = self.stopping.as_ref().filter(|stopping| !stopping.ended).map(|stopping| stopping.deadline);
-        let others = [balance, stop, self.stranded_due, self.peers.next_debt(), self.monitor.next_deadline()];
+        let failures = self.failures.next_deadline();
+        let others = [balance, stop, self.stranded_due, self.peers.next_debt(), self.monitor.next_deadline(), failures];
         others.into_iter().chain([self.alarm]).flatten().min()
     }
 
@@ -685,15 +572,4 @@ impl Scheduler {
     pub fn owners(&self) -> impl Iterator<Item = ClientId> {
         self.clients.keys().copied()
     }
-}
-
-/// The numbers of an envelope whose kind is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Numbers {
-    /// As in [`Packet`].
-    pub epoch: u64,
-    /// As in [`Packet`].
-    pub sequence: u64,
-    /// As in [`Packet`].
-    pub ack: u64,
 }

@@ -154,7 +154,8 @@ impl Monitor {
         self.totals.accepted(function);
     }
 
-    pub(super) fn ended(&mut self, ended: Ended, stats: &TaskStats) {
+    pub(super) fn ended(&mut self, mut ended: Ended, stats: &TaskStats) {
+        ended.number = self.ended.end() + 1;
         self.totals.ended(ended.function, ended.state, stats);
         if ended.is_failure() {
             self.failures.push(ended.clone());

@@ -1,6 +1,9 @@
 //! What the scheduler's log says about who comes and goes, as data: the shell words it, tests compare it.
 
-use crate::ids::{AgentId, ClientId};
+use crate::{
+    ids::{AgentId, ClientId, TaskId},
+    message::FailureKind,
+};
 
 /// Something for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +47,26 @@ pub enum Note {
         name: String,
         /// It was here before and is still known.
         resumed: bool,
+    },
+    /// A task failed, not by what a worker said. Not all are told of by themselves, see [`Note::TasksFailedMore`].
+    TaskFailed {
+        /// Which.
+        task: TaskId,
+        /// `module.path:function`.
+        call: String,
+        /// Name of the worker that had it last, empty if that is not known.
+        worker: String,
+        /// Its cluster, empty if that is not known.
+        cluster: String,
+        /// How it failed.
+        kind: FailureKind,
+        /// Why.
+        message: String,
+    },
+    /// So many more failed within a second.
+    TasksFailedMore {
+        /// How many.
+        count: u64,
     },
     /// A client is forgotten with its tasks.
     ClientLeft {

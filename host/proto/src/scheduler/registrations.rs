@@ -328,8 +328,12 @@ impl Scheduler {
                 Finding::Park("a cluster that may have it is still starting".to_owned())
             }
             Err(error) => {
+                let of = match &own_failure {
+                    None if !capabilities.is_empty() => format!(" (of the clusters that offer `{capabilities}`)"),
+                    _ => String::new(),
+                };
                 let error = own_failure.unwrap_or(error);
-                Finding::Failed(kind_of(&error), error.to_string())
+                Finding::Failed(kind_of(&error), format!("{error}{of}"))
             }
         }
     }

@@ -51,7 +51,8 @@ pub(super) struct Task {
     pub(super) position: usize,
     /// Room kept for its result.
     pub(super) reserved: u32,
-    pub(super) accepted: Time,
+    /// When it was called: what it waited at its client before it was accepted counts.
+    pub(super) called: Time,
     pub(super) dispatched: Time,
     /// Who else than its client canceled it.
     pub(super) canceled_by: Option<Box<str>>,

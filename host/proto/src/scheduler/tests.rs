@@ -1,6 +1,7 @@
 //! The scheduler driven by messages: what comes out, and that nothing else does.
 
 mod departures;
+mod ends;
 mod monitor;
 mod names;
 mod objects;
@@ -12,11 +13,11 @@ mod workers;
 use super::*;
 use crate::{
     capability::Capabilities,
-    ids::FunctionId,
+    ids::{FunctionId, TaskId},
     message::{
-        Attempt, Cancel, Done, Failure, FailureKind, Heartbeat, Leaving, ModuleInfo, Outcome, Query, Ready, Register,
-        RegisterErrorKind, Release, ReturnReason, Returned, Run, Running, Shutdown, Stop, Submit, TaskStats,
-        WorkerInfo, WorkerLoad,
+        Attempt, Cancel, Done, Failure, FailureKind, FunctionInfo, Heartbeat, Identity, Leaving, ModuleInfo, Outcome,
+        Query, Ready, Register, RegisterErrorKind, Release, ReturnReason, Returned, Run, Running, Shutdown, Stop,
+        Submit, TaskResult, TaskStats, WorkerInfo, WorkerLoad,
     },
     payload::Payload,
     session::Session,
@@ -220,6 +221,7 @@ fn submit(number: u64, tags: &str) -> Submit {
         timeout_ms: 0,
         priority: 0,
         retries: 0,
+        held_ms: 0,
     }
 }
 

@@ -108,7 +108,7 @@ impl Scheduler {
             host: host.unwrap_or_default(),
             cluster: task.cluster.map(|id| id.to_string()).unwrap_or_default(),
             attempt: task.attempt,
-            age_ms: now.since(task.accepted) / 1_000_000,
+            age_ms: now.since(task.called) / 1_000_000,
         }
     }
 
@@ -141,6 +141,7 @@ impl Scheduler {
             id: id.to_string(),
             name: client.name.clone(),
             unfinished: client.unfinished,
+            held: client.held(),
             undelivered: client.undelivered(),
             last_seen_ms: now.since(self.heard(client.peer, client.last_heard)) / 1_000_000,
         }

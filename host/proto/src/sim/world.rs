@@ -475,6 +475,7 @@ impl World {
                 retries: 0,
                 patient: false,
                 tag: 0,
+                called: self.now,
             };
             let client = &mut self.clients[index];
             client.open.insert(number, false);

@@ -83,8 +83,12 @@ export class Glance {
         byId("tiles").append(tile);
       }
       const number = tasks[state] ?? 0;
+      const held = state === "waiting" && this.model.scheduler ? this.model.held() : 0;
       setText(tile.lastChild, this.model.scheduler ? format.count(number) : "–");
-      tile.classList.toggle("zero", number === 0);
+      tile.lastChild.classList.toggle("more", held > 0);
+      tile.lastChild.dataset.more = held > 0 ? `+ ${format.count(held)} held` : "";
+      setTitle(tile, held > 0 ? `${MEANINGS[state]}; held: calls that clients keep until a cluster has their function` : MEANINGS[state] ?? "");
+      tile.classList.toggle("zero", number + held === 0);
       setHidden(tile, PASSING.has(state) && number === 0);
     }
   }

@@ -61,9 +61,6 @@ export class Model {
     }
     for (const fn of update.functions) this.functions.set(fn.call, fn);
     this.ended = ENDED.reduce((sum, state) => sum + (this.tasks[state] ?? 0), 0);
-    update.recent.forEach((task, index) => {
-      task.place = this.ended - (update.recent.length - 1 - index);
-    });
     append(this.recent, update.recent, RECENT_MAX);
     append(this.failures, update.failures, FAILURES_MAX);
     append(this.history, update.history, HISTORY_MAX);
@@ -76,9 +73,14 @@ export class Model {
     return this.shared.has(name) ? `${name}/${cluster.replace(/^cluster-/, "").slice(0, 4)}` : name;
   }
 
-  // How far back the listed tasks reach: with very many a second, some in between are not listed.
+  // How many tasks ended from the first listed one to the last: with very many a second, some in between are not listed.
   recentSpan() {
-    return this.recent.length === 0 ? 0 : this.ended - this.recent[0].place + 1;
+    return this.recent.length === 0 ? 0 : this.recent.at(-1).number - this.recent[0].number + 1;
+  }
+
+  // Calls that wait at clients, for a cluster that has their function.
+  held() {
+    return [...this.clients.values()].reduce((sum, client) => sum + client.held, 0);
   }
 
   // A moment that the scheduler gave, on this machine's clock.

@@ -219,7 +219,7 @@ export class Table {
   }
 
   csv() {
-    const { columns } = this.settings;
+    const columns = [...this.settings.columns, ...(this.settings.saved ?? [])];
     // A cell that a spreadsheet would take for a formula is marked as text: names come from clients.
     const cell = (value) => {
       const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value ?? "");

@@ -89,13 +89,15 @@ export function makeTables(model, { go, tell, saveTrace }) {
     empty: () => noTask("No task has ended yet."),
     open: tell,
     tools: [trace],
+    // Where a number is missing, there are tasks that are not listed.
+    saved: [{ csv: "number", value: (row) => row.number }],
     columns: [
       { key: "ended", label: "Ended", csv: "ended_unix_ms", value: (row) => model.moment(row.ended_ms), text: (row) => ago(model.moment(row.ended_ms)), title: (row) => format.exact(model.moment(row.ended_ms)), search: () => "" },
       { key: "id", label: "Task", value: (row) => row.id, text: shortTask, title: (row) => row.id, search: (row) => row.id },
       { key: "call", label: "Function", value: (row) => row.call, text: (row) => row.call, title: (row) => row.call },
       { key: "state", label: "State", state: true, value: (row) => row.state, text: (row) => row.state },
       { key: "run", label: "Run", number: true, csv: "run_us", help: "With the making of its instance, unless that was made ahead", value: (row) => row.run_us, text: (row) => format.duration(row.run_us), title: (row) => `its instance was made in ${format.duration(row.start_us)}; CPU ${format.duration(row.cpu_us)}` },
-      { key: "queue", label: "Queue", number: true, csv: "queued_us", help: "From acceptance to the start of its run, with the ways to its worker and back", value: (row) => row.queued_us, text: (row) => format.duration(row.queued_us) },
+      { key: "queue", label: "Queue", number: true, csv: "queued_us", help: "From the call to the start of its run, with the ways to its worker and back", value: (row) => row.queued_us, text: (row) => format.duration(row.queued_us) },
       { key: "peak", label: "Memory", number: true, csv: "peak_memory_bytes", help: "Most guest memory it had", value: (row) => row.peak_memory_bytes, text: (row) => (row.peak_memory_bytes ? format.bytes(row.peak_memory_bytes) : "–") },
       { key: "worker", label: "Worker", value: worker, text: (row) => dash(worker(row)), title: (row) => (row.worker ? `${row.worker} of cluster ${row.cluster}` : "no worker had it") },
       { key: "attempt", label: "Attempt", number: true, value: (row) => row.attempt, text: (row) => format.count(row.attempt) },
@@ -136,6 +138,7 @@ export function makeTables(model, { go, tell, saveTrace }) {
       { key: "name", label: "Client", value: (row) => row.name, text: (row) => dash(row.name), wide: true },
       { key: "id", label: "Id", value: (row) => row.id, text: (row) => row.id },
       { key: "unfinished", label: "Unfinished tasks", number: true, value: (row) => row.unfinished, text: (row) => format.count(row.unfinished) },
+      { key: "held", label: "Held calls", number: true, help: "Waiting at the client for a cluster that has their function", value: (row) => row.held, text: (row) => format.count(row.held) },
       { key: "undelivered", label: "Results not taken", number: true, value: (row) => row.undelivered, text: (row) => format.count(row.undelivered) },
       { key: "seen", label: "Seen", csv: "last_seen_unix_ms", value: (row) => row.heardMs, text: (row) => ago(row.heardMs), title: (row) => format.exact(row.heardMs), search: () => "" },
     ],
@@ -157,7 +160,7 @@ function noTaskLike(model, { choice, query }) {
   const so = { succeeded: "has succeeded", failed: "has failed" }[choice] ?? `was ${choice}`;
   if (inAll === 0) return `No task ${so} since the scheduler started.`;
   if (query !== "") return `No listed task that ${so} has “${query}” in it. Listed are the ${recentNote(model)}.`;
-  return `None of the last ${format.plural(model.recent.length, "task")} ${so}; ${format.count(inAll)} before.`;
+  return `None of the ${recentNote(model)} ${so}; of all ${format.count(inAll)}.`;
 }
 
 function recentNote(model) {

@@ -93,7 +93,9 @@ export class Timeline {
       context.fillText(`${format.clock(at)} (${format.ago(now - at)})`, LEFT + (width - LEFT - 12) * part, height - BOTTOM / 2);
     }
     const all = lanes.size > LANES_MAX ? `${LANES_MAX} of ${format.plural(lanes.size, "worker")}` : format.plural(lanes.size, "worker");
-    setText(this.note, `${format.plural(tasks.length, "task")} on ${all}, ${format.duration((to - from) * 1000)}`);
+    const span = this.model.recentSpan();
+    const some = span > this.model.recent.length ? `; in that time ${format.count(span)} ended, not all are listed` : "";
+    setText(this.note, `${format.plural(tasks.length, "task")} on ${all}, ${format.duration((to - from) * 1000)}${some}`);
   }
 }
 
@@ -123,7 +125,7 @@ export function saveTrace(model) {
       lanes.set(key, lanes.size + 1);
       events.push({ ph: "M", name: "thread_name", pid, tid: lanes.size, args: { name: task.worker } });
     }
-    const { id, state, attempt, queued_us, start_us, cpu_us, peak_memory_bytes, error } = task;
+    const { id, number, state, attempt, queued_us, start_us, cpu_us, peak_memory_bytes, error } = task;
     events.push({
       ph: "X",
       name: task.call,
@@ -132,7 +134,7 @@ export function saveTrace(model) {
       tid: lanes.get(key),
       ts: Math.round(began(task) * 1000),
       dur: task.run_us,
-      args: { id, state, attempt, queued_us, start_us, cpu_us, peak_memory_bytes, error },
+      args: { id, number, state, attempt, queued_us, start_us, cpu_us, peak_memory_bytes, error },
     });
   }
   save("scaler-trace.json", "application/json", JSON.stringify({ traceEvents: events, displayTimeUnit: "ms" }));

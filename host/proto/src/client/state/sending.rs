@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{ClientCore, Registration, Sent};
 use crate::{
     client::{Call, Effect, Place, outbox::Outbox},
-    ids::PeerId,
+    ids::{PeerId, Time},
     message::{Cancel, Demand, Message, Query, Register, Release, Shutdown, Submit},
     payload::Payload,
 };
@@ -71,7 +71,7 @@ impl ClientCore {
         }
     }
 
-    pub(super) fn send_submits(&mut self, peer: PeerId, out: &mut Vec<Effect>) {
+    pub(super) fn send_submits(&mut self, now: Time, peer: PeerId, out: &mut Vec<Effect>) {
         let mut outbox = Outbox::default();
         while let Some(&number) = self.waiting.front() {
             if self.put_aside(number) {
@@ -103,7 +103,7 @@ impl ClientCore {
             if task.canceling {
                 self.cancels.push(number);
             }
-            let submit = task.call.to_submit(number);
+            let submit = task.call.to_submit(now, number);
             if let Some(full) = outbox.push(submit, bytes) {
                 self.send_batch(peer, full, out);
             }
@@ -134,7 +134,7 @@ impl ClientCore {
 }
 
 impl Call {
-    fn to_submit(&self, number: u64) -> Submit {
+    fn to_submit(&self, now: Time, number: u64) -> Submit {
         Submit {
             objects: self.objects.clone(),
             number,
@@ -144,6 +144,7 @@ impl Call {
             timeout_ms: self.timeout_ms,
             priority: self.priority,
             retries: self.retries,
+            held_ms: now.since(self.called) / 1_000_000,
         }
     }
 }

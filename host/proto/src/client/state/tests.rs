@@ -128,7 +128,8 @@ impl Pair {
     }
 
     fn submit(&mut self, number: u64) {
-        self.core.submit(number, call(number, Payload::Inline(vec![0x91, 1])));
+        let call = call(number, Payload::Inline(vec![0x91, 1]));
+        self.core.submit(number, Call { called: self.now, ..call });
     }
 
     fn submitted(&mut self) -> Vec<u64> {
@@ -183,6 +184,7 @@ fn call(number: u64, arguments: Payload) -> Call {
         retries: 0,
         patient: false,
         tag: number + 100,
+        called: Time(0),
     }
 }
 
@@ -312,6 +314,24 @@ fn a_new_epoch_aborts_the_accepted_and_submits_the_others_by_their_new_number() 
         .collect();
     assert_eq!(functions, [FunctionId(8), FunctionId(8)]);
     assert!(matches!(pair.events[..], [Effect::Registered(_)]), "said again: {:?}", pair.events);
+}
+
+#[test]
+fn a_call_says_how_long_it_was_held() {
+    let mut pair = Pair::ready(1);
+    pair.submit(1);
+    pair.submit(2);
+    pair.turn();
+    pair.wait(1_500);
+    pair.say(Message::Credit(vec![Credit { tasks: 2, bytes: 1 << 20 }]));
+    pair.turn();
+    let sent = std::mem::take(&mut pair.sent);
+    let submits = sent.into_iter().filter_map(|message| match message {
+        Message::Submit(entries) => Some(entries),
+        _ => None,
+    });
+    let held: Vec<_> = submits.flatten().map(|submit| (submit.number, submit.held_ms)).collect();
+    assert_eq!(held, [(1, 0), (2, 1_500)]);
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(in crate::scheduler) struct Ran {
 /// A task that ended. For one that succeeded it is made without an allocation, and any is copied without one.
 #[derive(Clone, Debug)]
 pub(in crate::scheduler) struct Ended {
+    /// Counts all that ended, from 1.
+    pub(in crate::scheduler) number: u64,
     pub(in crate::scheduler) task: TaskId,
     pub(in crate::scheduler) function: Slot,
     pub(in crate::scheduler) state: State,
@@ -54,6 +56,7 @@ impl Ended {
             clip(&text, ERROR_BYTES).into()
         };
         Self {
+            number: 0,
             task,
             function,
             state,
@@ -81,6 +84,7 @@ impl Ended {
             |ran| (ran.cluster.to_string(), ran.worker.as_ref().to_owned()),
         );
         TaskView {
+            number: self.number,
             id: self.task.to_string(),
             call: totals.call(self.function).to_owned(),
             state: self.state.name().to_owned(),

@@ -151,7 +151,7 @@ fn weight_of_worker(worker: &WorkerView) -> usize {
 }
 
 fn weight_of_client(client: &ClientView) -> usize {
-    112 + client.id.len() + client.name.len()
+    128 + client.id.len() + client.name.len()
 }
 
 fn weight_of_function(function: &FunctionView) -> usize {
@@ -161,7 +161,7 @@ fn weight_of_function(function: &FunctionView) -> usize {
 fn weight_of_task(task: &TaskView) -> usize {
     let TaskView { id, call, state, worker, cluster, capabilities, error, .. } = task;
     let error = error.as_ref().map_or(0, String::len);
-    256 + id.len() + call.len() + state.len() + worker.len() + cluster.len() + capabilities.len() + error
+    272 + id.len() + call.len() + state.len() + worker.len() + cluster.len() + capabilities.len() + error
 }
 
 fn weight_of_line(line: &LogView) -> usize {

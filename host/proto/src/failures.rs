@@ -9,7 +9,7 @@ const SECOND_MS: u64 = 1_000;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub(super) struct Failures {
+pub(crate) struct Failures {
     /// When the second that is being counted is over.
     until: Time,
     told: u32,
@@ -19,7 +19,7 @@ pub(super) struct Failures {
 
 impl Failures {
     /// One more; whether it has a line of its own.
-    pub(super) fn is_told(&mut self, now: Time) -> bool {
+    pub(crate) fn is_told(&mut self, now: Time) -> bool {
         // What was not told of before comes first.
         if now >= self.until && self.more == 0 {
             (self.until, self.told) = (now.plus_ms(SECOND_MS), 0);
@@ -34,18 +34,18 @@ impl Failures {
     }
 
     /// How many were not told of, once their second is over.
-    pub(super) fn rest(&mut self, now: Time) -> Option<u64> {
+    pub(crate) fn rest(&mut self, now: Time) -> Option<u64> {
         if now >= self.until { self.rest_at_last() } else { None }
     }
 
     /// The same when there is no later.
-    pub(super) fn rest_at_last(&mut self) -> Option<u64> {
+    pub(crate) fn rest_at_last(&mut self) -> Option<u64> {
         let more = std::mem::take(&mut self.more);
         (more > 0).then_some(more)
     }
 
     /// When [`Self::rest`] has something to say.
-    pub(super) fn next_deadline(&self) -> Option<Time> {
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
         (self.more > 0).then_some(self.until)
     }
 }
