@@ -567,9 +567,23 @@ fn completions_load_in_a_shell() {
                 let line = if program == "scaler" { line.split(" -o").next().unwrap_or(&line) } else { &line };
                 assert!(script.lines().any(|text| text.contains(line)), "{shell} of {program} has no {line}: {script}");
             }
-            // Every option of the original has its short flags, and each of them stands by what it is short for.
-            let named = |flag: &str| script.lines().position(|text| text.contains(flag));
-            assert!(named("tts") <= named("task-timeout-seconds") && named("tts").is_some(), "{shell} of {program}");
+            // Whatever bash offers, they all do.
+            let form = |flag: &str| match shell {
+                "fish" => format!(" -o {} ", flag.trim_start_matches('-')),
+                // With a star where it can be given again.
+                "zsh" => format!("{flag}=["),
+                "elvish" => format!("cand {flag} '"),
+                _ => format!("'{flag}', '{flag}',"),
+            };
+            let bash = text(&scaler(&["completions", "bash", program]).stdout);
+            let is_short = |word: &&str| word.len() > 2 && word.starts_with('-') && !word.starts_with("--");
+            let options = bash.lines().filter_map(|line| line.trim().strip_prefix("opts=\""));
+            let shorts: Vec<&str> =
+                options.flat_map(|line| line.trim_end_matches('"').split(' ')).filter(is_short).collect();
+            assert!(shorts.contains(&"-tts") && shorts.len() > 10, "{shorts:?}");
+            for flag in shorts.iter().filter(|_| shell != "fish" || program != "scaler") {
+                assert!(script.contains(&form(flag)), "{shell} of {program} does not know {flag}");
+            }
         }
     }
     let refused = scaler(&["completions", "bash", "scaler_banana"]);

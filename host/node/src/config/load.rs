@@ -196,7 +196,9 @@ pub(super) fn layer<T: Section>(
         let inner = inner.collect();
         effective.push(Effective { key: key.to_owned(), value, place, derived: None, inner });
     }
-    mistakes.retain(|mistake| !matches!(mistake, Mistake::Value { .. }) || !document.is_broken(mistake.place()));
+    // A mistyped key on a line that is no TOML as well is worth a word; nothing else of it is.
+    let is_word = |mistake: &Mistake| matches!(mistake, Mistake::UnknownKey { key, .. } if !key.is_empty());
+    mistakes.retain(|mistake| is_word(mistake) || !document.is_broken(mistake.place()));
     Layered { settings, effective, mistakes }
 }
 
@@ -230,7 +232,8 @@ fn from_file<T: Section>(
         let Some(arg) = command.get_arguments().find(is_it).filter(|arg| arg.get_id() != "config") else {
             // The original's short flags are no keys, but known.
             let is_short = |arg: &&clap::Arg| !argv::is_own(arg) && argv::is_short_of(arg, &key);
-            let short = command.get_arguments().find(is_short).map(|arg| arg.get_id().to_string());
+            let short = command.get_arguments().find(is_short).map(|arg| arg.get_id().as_str());
+            let short = short.filter(|id| keys.contains(id)).map(str::to_owned);
             let nearest = short.map_or_else(|| Hint::of(&key, keys.iter().copied()), |id| Hint(Some(id)));
             let owner = sections::owner_of(&key);
             mistakes.push(Mistake::UnknownKey { place, section: section(), key, nearest, owner });
@@ -240,6 +243,11 @@ fn from_file<T: Section>(
         if let Some(before) = givens.get(id) {
             let message = format!("means the same as the key at {}; keep one of them", before.place);
             mistakes.push(Mistake::Value { place, section: section(), key, message });
+            continue;
+        }
+        // What the parser made of the rest of such a line is nobody's.
+        if document.is_broken(Some(&place)) {
+            broken.push((id.to_owned(), place));
             continue;
         }
         match given::from_file(arg, &key, &entry.value) {

@@ -178,13 +178,14 @@ fn a_key_that_is_no_flag_and_a_flag_that_is_no_key_are_told_apart() {
     assert!(text.contains("SCHEDULER_ADDRESS stands without a flag: write `scaler_cluster tcp://HOST:PORT`"), "{text}");
     let text = mistakes::<ClusterSettings>("tcp://a:1 --grants x");
     assert!(text.contains("'--grants' is no flag: a table like `grants` stands only in a file"), "{text}");
-    let file = File::new("[cluster]\nscheduler_address='tcp://a:1'\npwc='gpu'\nn=3\n");
+    let file = File::new("[cluster]\nscheduler_address='tcp://a:1'\npwc='gpu'\nn=3\nc='x'\n");
     let text = mistakes::<ClusterSettings>(&file.flag());
     assert!(
         text.contains("deploy.toml:3: [cluster] has no key `pwc`; did you mean `per_worker_capabilities`?"),
         "{text}"
     );
     assert!(text.contains("deploy.toml:4: [cluster] has no key `n`; did you mean `num_of_workers`?"), "{text}");
+    assert!(text.contains("deploy.toml:5: [cluster] has no key `c`; -h of the command lists the keys"), "{text}");
 }
 
 #[test]
