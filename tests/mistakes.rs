@@ -243,4 +243,13 @@ fn several_breaks_of_the_syntax_are_told_and_what_can_be_read_is_checked() {
     let expected = lines.iter().enumerate().filter(|(_, (_, told))| !told.is_empty());
     let expected: Vec<String> = expected.map(|(index, (_, told))| place(index + 1) + told).collect();
     assert_eq!(errors, expected);
+    // A file of another kind is told as one, not line by line.
+    fs::write(&path, "fn main() {\n    let x = 5;\n}\n".repeat(50)).expect("file");
+    let errors = text(&scaler(&["config", "check", path.to_str().expect("text")]).stderr);
+    let errors: Vec<&str> = errors.lines().collect();
+    assert_eq!(errors.len(), 4, "{errors:?}");
+    let (_, count) = errors[3].split_once("not valid TOML: nor are ").expect("the rest is counted");
+    let count: usize =
+        count.strip_suffix(" lines more; is this the right file?").expect("a question").parse().expect("a count");
+    assert!((96..=146).contains(&count), "{count}");
 }

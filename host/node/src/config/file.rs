@@ -14,7 +14,7 @@ use toml::{
 
 use super::{
     form,
-    mistake::{ConfigError, Mistake, Place},
+    mistake::{self, ConfigError, Mistake, Place},
     repeated::{self, Repeated},
     syntax,
 };
@@ -29,6 +29,10 @@ pub const KNOWN_SECTIONS: &[&str] = &[
     "native_worker_adapter",
     "symphony_worker_adapter",
 ];
+
+/// A file with more lines that are no TOML is none of ours; of those so many are shown.
+const BREAKS_MAX: usize = 20;
+const BREAKS_SHOWN: usize = 3;
 
 /// A file that could be read.
 pub(super) struct File {
@@ -96,6 +100,10 @@ impl File {
             if !matches!(mistake, Mistake::Syntax { .. }) || !document.is_broken(mistake.place()) {
                 document.mistakes.push(mistake);
             }
+        }
+        if document.mistakes.len() > BREAKS_MAX {
+            document.mistakes = another_kind(document.mistakes);
+            return document;
         }
         let is_whole = !document.mistakes.iter().any(|mistake| matches!(mistake, Mistake::Syntax { .. }));
         for (key, value) in tables.into_inner() {
@@ -170,6 +178,18 @@ impl File {
             column: before[line_start..].chars().count() + 1,
         }
     }
+}
+
+/// The first lines that are no TOML, and how many more there are.
+fn another_kind(mistakes: Vec<Mistake>) -> Vec<Mistake> {
+    let count = mistakes.len();
+    let mut mistakes = mistake::sorted(mistakes);
+    mistakes.truncate(BREAKS_SHOWN + 1);
+    if let Some(place) = mistakes.pop().as_ref().and_then(Mistake::place).cloned() {
+        let message = format!("nor are {} lines more; is this the right file?", count - BREAKS_SHOWN - 1);
+        mistakes.push(Mistake::Syntax { place, message });
+    }
+    mistakes
 }
 
 fn near_section(section: &str) -> Option<&'static str> {
