@@ -570,37 +570,26 @@ impl Driver {
             let _ = connected.send(Err(self.queue.closed_error(reason)));
         }
         self.transfer.close();
-        let until = Instant::now() + FLUSH_MAX;
-        if let Some(farewell) = self.core.farewell()
-            && !self.is_heard(farewell, until)
-        {
-            tracing::warn!("the scheduler did not confirm the goodbye; it may keep what was under way for a while");
-        }
-        self.link.close(until.saturating_duration_since(Instant::now()));
+        self.part();
+        self.link.close(FLUSH_MAX);
     }
 
-    /// Waits until the scheduler has acknowledged a message of this number. A connection that is closed before it has
-    /// been read takes what is unread with it.
-    fn is_heard(&mut self, number: u64, until: Instant) -> bool {
-        let mut events = Vec::new();
-        loop {
-            if self.link.drain(&mut events, BATCH_MESSAGES_MAX, BATCH_BYTES_MAX).is_err() {
-                return false;
+    /// Stays until the scheduler has heard the goodbye, or that takes too long.
+    fn part(&mut self) {
+        let (mut events, mut effects) = (Vec::new(), Vec::new());
+        while !self.core.is_gone() {
+            if let Err(error) = self.link.drain(&mut events, BATCH_MESSAGES_MAX, BATCH_BYTES_MAX) {
+                tracing::error!(%error, "the connection to the scheduler cannot be read");
             }
             let is_idle = events.is_empty();
             for event in events.drain(..) {
-                match event {
-                    Event::Message(_, frames) => {
-                        if wire::decode(frames).is_ok_and(|packet| packet.ack >= number) {
-                            return true;
-                        }
-                    }
-                    Event::Down(_) => return false,
-                    Event::Up(_) => {}
-                }
+                self.event(event, &mut effects);
             }
-            if Instant::now() >= until || is_idle && scaler_net::wait(&[&self.link], &[], Some(until)).is_err() {
-                return false;
+            self.core.tick(self.now(), &mut effects);
+            self.perform(&mut effects);
+            let until = self.core.next_deadline().map(|time| self.started + Duration::from_nanos(time.0));
+            if is_idle && !self.core.is_gone() && scaler_net::wait(&[&self.link], &[], until).is_err() {
+                return;
             }
         }
     }

@@ -24,6 +24,8 @@ const ACKNOWLEDGE_MESSAGES: u32 = 64;
 const ACKNOWLEDGE_MS: u64 = 10;
 /// So many heartbeats fit into the time after which a scheduler gives a silent client up.
 const HEARTBEATS_IN_TIMEOUT: u64 = 3;
+/// So long a goodbye waits for its acknowledgement.
+const FAREWELL_MS: u64 = 1_000;
 /// A scheduler that was asked to shut down and closed the connection has this long to prove that it lives.
 const SHUTDOWN_GRACE_MS: u64 = 1_000;
 
@@ -33,8 +35,6 @@ pub struct ClientCore {
     config: ClientConfig,
     stage: Stage,
     session: Session,
-    /// See [`Self::farewell`].
-    farewell: Option<u64>,
     epoch: u64,
     storage: Option<String>,
     started: Time,
@@ -85,6 +85,14 @@ enum Stage {
     Down,
     Greeting(PeerId),
     Up(PeerId),
+    /// The session is over, and the scheduler is to hear of it: what was sent on a connection that is closed may be
+    /// lost.
+    Leaving {
+        peer: PeerId,
+        /// Number of the goodbye.
+        farewell: u64,
+        until: Time,
+    },
     Closed,
 }
 
@@ -130,7 +138,6 @@ impl ClientCore {
             config,
             stage: Stage::Down,
             session: Session::default(),
-            farewell: None,
             epoch: 0,
             storage: None,
             started: now,
@@ -167,7 +174,7 @@ impl ClientCore {
 
     /// The link has a connection; any older one is forgotten.
     pub fn connected(&mut self, now: Time, peer: PeerId, out: &mut Vec<Effect>) {
-        if self.is_closed() {
+        if self.is_over() {
             return;
         }
         self.forget_connection();
@@ -188,6 +195,9 @@ impl ClientCore {
     /// The connection is gone.
     pub fn disconnected(&mut self, now: Time, peer: PeerId, out: &mut Vec<Effect>) {
         if self.peer() == Some(peer) {
+            if self.is_over() {
+                return self.part_unheard(out);
+            }
             if self.shutdowns.values().any(|sent| *sent) {
                 self.shutdown_grace = Some(now.plus_ms(SHUTDOWN_GRACE_MS));
             } else if self.heard.is_some() {
@@ -207,10 +217,17 @@ impl ClientCore {
         }
         // A scheduler that does not know this connection cannot number its `Reset` either.
         if let Message::Reset(entries) = packet.message {
+            if self.is_over() {
+                return self.part_unheard(out);
+            }
             let reason = entries.into_iter().next().map(|reset| reset.reason).unwrap_or_default();
             return self.redial(&format!("the scheduler reset the connection: {reason}"), out);
         }
-        match self.session.receive(packet.sequence, packet.ack) {
+        let receipt = self.session.receive(packet.sequence, packet.ack);
+        if let Stage::Leaving { farewell, .. } = self.stage {
+            return self.depart(receipt, farewell, out);
+        }
+        match receipt {
             Receipt::Fresh => {}
             Receipt::Repeated => return,
             Receipt::Gap => return self.redial("messages of the scheduler were lost", out),
@@ -256,7 +273,11 @@ impl ClientCore {
         if self.peer() != Some(peer) {
             return;
         }
-        match self.session.receive(sequence, ack) {
+        let receipt = self.session.receive(sequence, ack);
+        if let Stage::Leaving { farewell, .. } = self.stage {
+            return self.depart(receipt, farewell, out);
+        }
+        match receipt {
             Receipt::Fresh => {
                 self.heard = self.heard.and(Some(now));
                 self.stirred = now;
@@ -270,14 +291,20 @@ impl ClientCore {
     /// Something arrived that cannot be read: the connection cannot be trusted any more.
     pub fn garbled(&mut self, peer: PeerId, why: &str, out: &mut Vec<Effect>) {
         if self.peer() == Some(peer) {
+            if self.is_over() {
+                return self.part_unheard(out);
+            }
             self.redial(why, out);
         }
     }
 
     /// Once per batch: expires, and sends what there is to send.
     pub fn tick(&mut self, now: Time, out: &mut Vec<Effect>) {
-        if self.is_closed() {
-            return;
+        match self.stage {
+            Stage::Closed => return,
+            Stage::Leaving { until, .. } if until <= now => return self.part_unheard(out),
+            Stage::Leaving { .. } => return,
+            Stage::Down | Stage::Greeting(_) | Stage::Up(_) => {}
         }
         for (number, tag, failure) in self.ended.drain(..) {
             out.push(Effect::Ended { number, tag, outcome: Outcome::Failed(failure), stats: TaskStats::default() });
@@ -316,8 +343,10 @@ impl ClientCore {
     /// When `tick` must be called at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        if self.is_closed() {
-            return None;
+        match self.stage {
+            Stage::Closed => return None,
+            Stage::Leaving { until, .. } => return Some(until),
+            Stage::Down | Stage::Greeting(_) | Stage::Up(_) => {}
         }
         let mut deadline = self.contact_deadline();
         if let Some(grace) = self.shutdown_grace {
@@ -376,8 +405,9 @@ impl ClientCore {
 
     /// As [`ClientCore::submit`], for a call that the scheduler had no room for: see [`Effect::Refused`].
     pub fn submit_again_as(&mut self, number: u64, order: u64, call: Call) {
-        let (tag, registration) = (call.tag, self.registrations.get_mut(&call.registration));
-        let Some(registration) = registration.filter(|_| self.stage != Stage::Closed) else {
+        let (tag, is_over) = (call.tag, self.is_over());
+        let registration = self.registrations.get_mut(&call.registration).filter(|_| !is_over);
+        let Some(registration) = registration else {
             let message = "the function is not registered (any more)".to_owned();
             self.ended.push((number, tag, failure(FailureKind::Rejected, message)));
             return;
@@ -426,23 +456,22 @@ impl ClientCore {
         self.shutdowns.insert(request, false);
     }
 
-    /// Leaves: all open tasks end as canceled, the scheduler is told, `Effect::Closed` comes last.
-    pub fn leave(&mut self, _now: Time, reason: &str, out: &mut Vec<Effect>) {
-        if self.is_closed() {
+    /// Leaves: all open tasks end as canceled, the scheduler is told, `Effect::Closed` comes last. The connection must
+    /// stay open, and the core be driven, until [`is_gone`](Self::is_gone).
+    pub fn leave(&mut self, now: Time, reason: &str, out: &mut Vec<Effect>) {
+        if self.is_over() {
             return;
         }
-        if let Stage::Up(peer) = self.stage {
+        let peer = if let Stage::Up(peer) = self.stage { Some(peer) } else { None };
+        if let Some(peer) = peer {
             self.send_releases(peer, out);
             self.send(peer, Message::Goodbye(vec![Goodbye { reason: reason.to_owned() }]), out);
-            self.farewell = Some(self.session.last_sent());
         }
         self.close(Closed::Left, out);
-    }
-
-    /// The number of the goodbye, if one was sent: the connection should stay open until the scheduler acknowledges it.
-    #[must_use]
-    pub fn farewell(&self) -> Option<u64> {
-        self.farewell
+        if let Some(peer) = peer {
+            let (farewell, until) = (self.session.last_sent(), now.plus_ms(FAREWELL_MS));
+            self.stage = Stage::Leaving { peer, farewell, until };
+        }
     }
 
     /// Where a task is; `None` when it has ended or never was.
@@ -465,7 +494,13 @@ impl ClientCore {
 
     /// Whether the session is over.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Leaving { .. } | Stage::Closed)
+    }
+
+    /// Whether the connection may be closed: the session is over, and nobody has to hear of it any more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
         self.stage == Stage::Closed
     }
 
@@ -485,7 +520,7 @@ impl ClientCore {
 
     fn peer(&self) -> Option<PeerId> {
         match self.stage {
-            Stage::Greeting(peer) | Stage::Up(peer) => Some(peer),
+            Stage::Greeting(peer) | Stage::Up(peer) | Stage::Leaving { peer, .. } => Some(peer),
             Stage::Down | Stage::Closed => None,
         }
     }

@@ -29,6 +29,9 @@ pub(crate) enum Fault {
     FinishUnwritten,
     /// Watchers are not told of what is gone.
     HideDepartures,
+    /// Not of this core: clients hang up before their goodbye was acknowledged.
+    #[cfg(test)]
+    HangUpUnheard,
 }
 
 /// The fault of this core; none outside of tests.

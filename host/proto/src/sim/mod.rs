@@ -39,7 +39,7 @@ fn the_same_seed_gives_the_same_history() {
 }
 
 /// Each fault of the core with the invariant that must notice it.
-const CAUGHT_BY: [(Fault, &str); 12] = [
+const CAUGHT_BY: [(Fault, &str); 13] = [
     (Fault::LoseTasksOfLostClusters, "everything ends"),
     (Fault::DeliverAgain, "one delivery"),
     (Fault::IgnoreTags, "tags"),
@@ -52,6 +52,7 @@ const CAUGHT_BY: [(Fault, &str); 12] = [
     (Fault::RepeatAttemptNumbers, "one attempt"),
     (Fault::FinishUnwritten, "persist first"),
     (Fault::HideDepartures, "mirrors"),
+    (Fault::HangUpUnheard, "goodbyes"),
 ];
 
 #[test]

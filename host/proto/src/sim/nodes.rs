@@ -75,6 +75,8 @@ pub(super) struct ClientNode {
     /// Objects that it has put, and the open tasks that use them.
     pub(super) objects: BTreeMap<ObjectId, BTreeSet<u64>>,
     pub(super) is_dead: bool,
+    /// It knows that its goodbye may not have been heard.
+    pub(super) is_unheard: bool,
 }
 
 impl ClientNode {
@@ -101,6 +103,7 @@ impl ClientNode {
             open: BTreeMap::new(),
             objects: BTreeMap::new(),
             is_dead: false,
+            is_unheard: false,
         }
     }
 }

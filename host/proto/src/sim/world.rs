@@ -83,6 +83,8 @@ pub(super) struct World {
     is_healed: bool,
     trace: u64,
     steps: u64,
+    /// See [`Fault::HangUpUnheard`].
+    hangs_up_unheard: bool,
 }
 
 impl World {
@@ -118,6 +120,7 @@ impl World {
             is_healed: false,
             trace: seed,
             steps: 0,
+            hangs_up_unheard: fault == Some(Fault::HangUpUnheard),
         };
         for number in 0..world.rng.between(1, 3) {
             let agent = world.agent(number, 0);
@@ -420,6 +423,7 @@ impl World {
                     }
                 }
             }
+            client::Effect::Warning(text) if text.contains("goodbye") => self.clients[index].is_unheard = true,
             client::Effect::RegisterFailed(failed) => {
                 must(false, "outcomes", || format!("{id} could not register: {failed:?}"))?;
             }
@@ -527,6 +531,30 @@ impl World {
         }
     }
 
+    /// Clients that have left hang up when they may; what is under way on a connection is lost then.
+    fn part(&mut self) -> Checked {
+        for index in 0..self.clients.len() {
+            // Without a connection there is nobody to say goodbye to: the scheduler finds out by itself.
+            let is_connected = !self.clients[index].is_dead && !self.clients[index].core.is_gone();
+            let until = self.now.plus_ms(2_000);
+            while !self.hangs_up_unheard && !self.clients[index].is_dead && !self.clients[index].core.is_gone() {
+                must(self.now < until, "goodbyes", || format!("{} does not come to its end", self.clients[index].id))?;
+                self.step()?;
+            }
+            let id = self.clients[index].id;
+            self.clients[index].is_dead = true;
+            let is_heard = is_connected && !self.clients[index].is_unheard;
+            if let (true, Some(link)) = (is_heard, self.clients[index].link.take()) {
+                self.happen(Event::DownAtScheduler(link))?;
+                let view = self.scheduler.view(self.now);
+                must(view.clients.iter().all(|client| client.id != id.to_string()), "goodbyes", || {
+                    format!("{id} has left, and the scheduler has not heard of it")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Everybody leaves; nothing may be left behind.
     fn leave(&mut self) -> Checked {
         let view = self.scheduler.view(self.now);
@@ -543,8 +571,8 @@ impl World {
             self.clients.iter().filter(|client| !client.is_dead).map(|client| client.id).collect();
         for index in 0..self.clients.len() {
             self.client_turn(index, |client, now, out| client.core.leave(now, "done", out))?;
-            self.clients[index].is_dead = true;
         }
+        self.part()?;
         let limit = self.now.plus_ms(20_000);
         while self.now < limit && !self.scheduler.view(self.now).clients.is_empty() {
             self.step()?;

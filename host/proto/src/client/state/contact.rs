@@ -1,7 +1,12 @@
 //! The contact with the scheduler: how long it may be silent, and what happens when a connection is given up.
 
 use super::{ClientCore, Sent, Stage};
-use crate::{client::Effect, ids::Time, message::Goodbye, session::Session};
+use crate::{
+    client::Effect,
+    ids::Time,
+    message::Goodbye,
+    session::{Receipt, Session},
+};
 
 /// A connection on which nothing arrived for three heartbeats, and at least this long, is given up.
 const SILENCE_MS: u64 = 5_000;
@@ -31,6 +36,21 @@ impl ClientCore {
                 self.releases.extend(objects);
             }
         }
+    }
+
+    /// Something arrived after the goodbye was sent: it only matters whether it says that the goodbye was heard.
+    pub(super) fn depart(&mut self, receipt: Receipt, farewell: u64, out: &mut Vec<Effect>) {
+        match receipt {
+            Receipt::Fresh if self.session.acknowledged() >= farewell => self.stage = Stage::Closed,
+            Receipt::Fresh | Receipt::Repeated => {}
+            Receipt::Gap => self.part_unheard(out),
+        }
+    }
+
+    pub(super) fn part_unheard(&mut self, out: &mut Vec<Effect>) {
+        self.stage = Stage::Closed;
+        let text = "the scheduler did not confirm the goodbye; it may keep what was under way for a while";
+        out.push(Effect::Warning(text.to_owned()));
     }
 
     pub(super) fn redial(&mut self, why: &str, out: &mut Vec<Effect>) {

@@ -433,7 +433,7 @@ fn silence_fails_everything_with_the_last_words() {
     assert!(pair.events.contains(&Effect::Redial));
     pair.lose();
     pair.wait(59_000);
-    assert!(!pair.core.is_closed());
+    assert!(!pair.core.is_over());
     pair.wait(2_000);
     let closed = pair.events.last().cloned();
     let expected = Closed::Silent { silent_ms: 61_000, said: Some("stopping".to_owned()) };
@@ -450,7 +450,7 @@ fn heartbeats_keep_the_contact() {
         assert!(matches!(pair.sent.pop(), Some(Message::Heartbeat(_))));
         pair.say(Message::Pulse(vec![Pulse { sent: 0, object_storage_address: None }]));
     }
-    assert!(!pair.core.is_closed());
+    assert!(!pair.core.is_over());
 }
 
 #[test]
@@ -531,7 +531,7 @@ fn a_shutdown_counts_when_the_scheduler_is_gone_without_an_answer() {
         reason: "protected".to_owned(),
     }]));
     assert!(matches!(&pair.events[..], [Effect::ShutdownReply(reply)] if !reply.accepted));
-    assert!(!pair.core.is_closed());
+    assert!(!pair.core.is_over());
 }
 
 #[test]
