@@ -98,6 +98,24 @@ fn a_frozen_cluster_is_noticed_within_seconds() {
 }
 
 #[test]
+fn a_processor_that_stands_still_is_replaced_and_its_tasks_run() {
+    let stack = Stack::new(2, &[], &[&guest("tests/guests/wasi")]);
+    let client = Client::connect(&stack.address()).expect("connect");
+    let sleep = client.function("wasi.system:nap").expect("function");
+    client.submit(&sleep, (1u64, 1u64)).expect("submit").result_timeout::<u64>(LONG).expect("a first task runs");
+    let stopped = stack.processor_pids()[0];
+    let pid = rustix::process::Pid::from_raw(stopped.cast_signed()).expect("pid");
+    rustix::process::kill_process(pid, Signal::STOP).expect("stop");
+    let futures: Vec<_> = (0..100u64).map(|number| client.submit(&sleep, (5u64, number)).expect("submit")).collect();
+    for (number, future) in futures.into_iter().enumerate() {
+        assert_eq!(future.result_timeout::<u64>(LONG).expect("it runs in the end"), number as u64);
+    }
+    stack.clusters[0].wait_log("killing the processor: it has not begun");
+    wait_for("another processor", LONG, || (!stack.processor_pids().contains(&stopped)).then_some(()));
+    assert_eq!(stack.tasks("failed"), 0);
+}
+
+#[test]
 fn a_task_that_kills_its_processor_fails_after_max_attempts_and_harms_nobody() {
     let stack = Stack::new(1, &[], &[&guest("tests/guests/wasi")]);
     let client = Client::connect(&stack.address()).expect("connect");
@@ -146,6 +164,7 @@ fn a_scheduler_that_is_asked_to_stop_says_what_it_aborts_and_frees_its_ports() {
     let error = future.result_timeout::<u64>(LONG).expect_err("aborted").to_string();
     assert!(error.contains("asked to stop") && error.contains("submit again"), "{error}");
     assert_eq!(stack.scheduler.wait_exit(LONG), 0);
+    assert!(stack.scheduler.log().contains("aborting 1 accepted task of 1 client: there is no journal"));
     for key in ["scheduler_address", "object_storage_address", "monitor_address"] {
         let address = stack.scheduler.address(key);
         let port = address.trim_start_matches("tcp://");

@@ -316,6 +316,10 @@ fn log(note: Note) {
             };
             tracing::warn!("cluster {name:?} ({cluster}) is lost: {how}; {tasks} tasks go elsewhere");
         }
+        Note::Aborting { tasks, clients } => {
+            let (these, whose) = (counted(tasks, "accepted task"), counted(clients, "client"));
+            tracing::warn!("aborting {these} of {whose}: there is no journal; they have to be submitted again");
+        }
         Note::TaskFailed { task, call, worker, cluster, kind, message } => {
             let place = if worker.is_empty() { String::new() } else { format!(" on {worker} of {cluster}") };
             tracing::info!("task {task} of {call} failed{place}: {}: {message}", kind.words());
@@ -333,6 +337,10 @@ fn log(note: Note) {
             tracing::info!("client {name:?} ({client}) {what}; {unfinished} of its tasks end with it");
         }
     }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn core_peer(peer: PeerId, is_monitor: bool) -> PeerId {

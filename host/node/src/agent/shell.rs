@@ -637,6 +637,11 @@ impl Shell {
                 let tasks = if count == 1 { "task" } else { "tasks" };
                 tracing::info!("{count} more {tasks} failed within that second; `scaler status` shows the newest");
             }
+            Note::Stalled { worker, tasks, stalled_ms } => {
+                let tasks = if tasks == 1 { "the task".to_owned() } else { format!("any of the {tasks} tasks") };
+                let why = format!("it has not begun {tasks} at hand for {stalled_ms} ms");
+                tracing::warn!(worker = self.names[worker as usize], "killing the processor: {why}");
+            }
             Note::Killing { worker, cause } => {
                 let why = match cause {
                     InterruptCause::Cancel => "its task was canceled and did not end",

@@ -129,7 +129,7 @@ impl Workshop {
         let function = format!("{:?}", (&preload.record.interface, &preload.record.function));
         let key = Key::new("snapshot", &[&hash.0, function.as_bytes(), &preload.record.arguments, &grants, &limit]);
         if let Some(path) = self.cache.find(&key) {
-            tracing::info!("preload: its snapshot is in the cache and is used");
+            tracing::info!("preload: its snapshot is in the cache and is used, so it does not run again");
             return Ok(path);
         }
         let artifact = self.compiled(name, "instrumented", Action::Instrument, component, hash)?;

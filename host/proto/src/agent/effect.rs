@@ -195,6 +195,15 @@ pub enum Note {
         /// How many.
         count: u64,
     },
+    /// A processor does not take the tasks that it was given, so it is killed and they run elsewhere.
+    Stalled {
+        /// Which worker.
+        worker: u16,
+        /// How many tasks it has.
+        tasks: usize,
+        /// For how long.
+        stalled_ms: u64,
+    },
     /// An interrupt was not obeyed, so the processor is killed.
     Killing {
         /// Which worker.

@@ -381,10 +381,10 @@ impl Agent {
         if self.is_ended {
             return;
         }
-        self.looked = now;
+        let step_ns = now.since(std::mem::replace(&mut self.looked, now));
         out.append(&mut self.pending);
         out.extend(self.failures.rest(now).map(|count| Effect::Note(Note::FailedMore { count })));
-        self.supervise(now, out);
+        self.supervise(now, step_ns, out);
         self.feed(out);
         self.depart(now, out);
         let beat = if !self.is_ended && self.uplink.heartbeat_is_due(now) { Some(self.heartbeat(now)) } else { None };

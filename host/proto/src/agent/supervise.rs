@@ -18,6 +18,11 @@ const LOOK_CLOSELY_MS: u64 = 2;
 const BALANCE_AFTER_MS: u64 = 2;
 /// Processors started in one turn: each costs time in which no signal is read.
 const SPAWNS_MAX: u32 = 16;
+/// A processor that has tasks in hand and runs none for so long is stopped, wedged or lost in the kernel: from the end
+/// of one task to the begin of the next it needs microseconds, and while it fetches arguments the page names the task.
+const STALL_MS: u64 = 5_000;
+/// What counts of the time between two looks: the agent may have been stopped itself.
+const STEP_NS_MAX: u64 = 1_000_000_000;
 /// A leaving agent waits so long for the last acknowledgements.
 pub(super) const GOODBYE_MS: u64 = 1_000;
 
@@ -49,6 +54,7 @@ impl Agent {
             state.running = None;
         }
         state.is_stuck = false;
+        state.stalled_ns = 0;
         state.quick_deaths = 0;
         state.measure(stats.run_us + u64::from(stats.start_us));
         if let Some((_, slot)) = slot
@@ -266,7 +272,7 @@ impl Agent {
     }
 
     /// Starts, watches, interrupts and kills.
-    pub(super) fn supervise(&mut self, now: Time, out: &mut Vec<Effect>) {
+    pub(super) fn supervise(&mut self, now: Time, step_ns: u64, out: &mut Vec<Effect>) {
         let mut spawns = 0;
         for worker in 0..self.workers.len() as u16 {
             // The deadline of those left out is over, so that the next turn goes on with them.
@@ -274,6 +280,7 @@ impl Agent {
                 spawns += 1;
             }
             self.watch(now, worker);
+            self.watch_progress(worker, step_ns.min(STEP_NS_MAX));
         }
         self.balance(now);
         for (worker, state) in self.workers.iter_mut().enumerate() {
@@ -338,6 +345,24 @@ impl Agent {
         let timeout_ms = self.timeout_ms(&run);
         if timeout_ms != 0 && now.since(since) >= timeout_ms * 1_000_000 {
             self.interrupt(now, worker, sequence, InterruptCause::Timeout);
+        }
+    }
+
+    /// Kills a processor that does not take what it was given: nothing else would ever end that.
+    fn watch_progress(&mut self, worker: u16, step_ns: u64) {
+        let state = &mut self.workers[worker as usize];
+        let is_idle = state.in_flight.is_empty() || state.running.is_some();
+        if state.processor != Processor::Ready || is_idle || state.killing.is_some() {
+            state.stalled_ns = 0;
+            return;
+        }
+        state.stalled_ns += step_ns;
+        let stalled_ms = state.stalled_ns / 1_000_000;
+        if stalled_ms >= STALL_MS {
+            state.killing = Some(KillCause::Stalled);
+            let tasks = state.in_flight.len();
+            self.pending.push(Effect::Note(Note::Stalled { worker, tasks, stalled_ms }));
+            self.pending.push(Effect::Kill { worker });
         }
     }
 

@@ -299,6 +299,42 @@ fn a_running_task_is_interrupted_and_then_killed() {
 }
 
 #[test]
+fn a_processor_that_takes_nothing_is_killed_and_its_tasks_run_elsewhere_uncharged() {
+    let mut bench = Bench::new(&["", "gpu"]);
+    let kill = |bench: &mut Bench| bench.effects().iter().any(|effect| matches!(effect, Effect::Kill { worker: 0 }));
+    bench.run(1..=2);
+    assert_eq!(bench.handed(), [(0, vec![1]), (1, vec![2])]);
+    // The agent itself was stopped for a long time: nobody's fault.
+    bench.later(60_000);
+    bench.tick();
+    assert!(!kill(&mut bench));
+    // One that fetches large arguments is at work, however long that takes.
+    for _ in 0..1_000 {
+        bench.later(20);
+        bench.agent.processor_running(bench.now, 0, Some((1, bench.now)));
+        bench.agent.processor_running(bench.now, 1, Some((1, bench.now)));
+        bench.tick();
+    }
+    assert!(!kill(&mut bench));
+    bench.agent.processor_done(bench.now, 1, 1, Outcome::Ok(Payload::Inline(vec![])), TaskStats::default());
+    bench.agent.processor_running(bench.now, 0, None);
+    for _ in 0..249 {
+        bench.later(20);
+        bench.tick();
+    }
+    assert!(!kill(&mut bench));
+    bench.later(20);
+    bench.tick();
+    let effects = bench.effects();
+    let note = Note::Stalled { worker: 0, tasks: 1, stalled_ms: 5_000 };
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Note(told) if *told == note)), "{effects:?}");
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Kill { worker: 0 })), "{effects:?}");
+    bench.agent.processor_died(bench.now, 0, None, "killed by signal 9");
+    bench.tick();
+    assert_eq!(bench.handed(), [(1, vec![1])]);
+}
+
+#[test]
 fn an_interrupt_that_was_obeyed_kills_nobody() {
     let mut bench = Bench::new(&[""]);
     bench.run(1..=2);

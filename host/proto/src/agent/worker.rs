@@ -37,6 +37,8 @@ pub(super) enum KillCause {
     Disobedient { sequence: u64, cause: InterruptCause },
     /// The agent leaves and cannot wait longer.
     Drain,
+    /// It does not take what it was given.
+    Stalled,
 }
 
 /// An interrupt on its way.
@@ -60,6 +62,8 @@ pub(super) struct Worker {
     pub(super) running: Option<(u64, Time)>,
     pub(super) interrupt: Option<Interrupt>,
     pub(super) killing: Option<KillCause>,
+    /// For how long it has had tasks in hand and run none, as far as the agent itself was awake.
+    pub(super) stalled_ns: u64,
     /// A take-back is wanted, and whether one is on its way.
     pub(super) wants_take_back: bool,
     pub(super) take_back_pending: bool,
@@ -84,6 +88,7 @@ impl Worker {
             running: None,
             interrupt: None,
             killing: None,
+            stalled_ns: 0,
             wants_take_back: false,
             take_back_pending: false,
             is_stuck: false,
@@ -146,6 +151,7 @@ impl Worker {
         self.pid = 0;
         self.running = None;
         self.interrupt = None;
+        self.stalled_ns = 0;
         self.wants_take_back = false;
         self.take_back_pending = false;
         self.is_stuck = false;

@@ -554,8 +554,11 @@ impl Scheduler {
 
     pub(super) fn shutdown(&mut self, now: Time, peer: PeerId, shutdowns: Vec<Shutdown>, out: &mut Vec<Effect>) {
         let accepted = !self.config.protected;
-        let reason =
-            if accepted { "" } else { "the scheduler is protected; start it with `--protected false` to allow this" };
+        let reason = if accepted {
+            ""
+        } else {
+            "the scheduler is protected; start it with `--protected false` (`-p False`) to allow this"
+        };
         for Shutdown { request } in shutdowns {
             let reply = ShutdownReply { request, accepted, reason: reason.to_owned() };
             self.peers.send(peer, Message::ShutdownReply(vec![reply]));

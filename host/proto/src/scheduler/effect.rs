@@ -11,7 +11,8 @@ use super::Note;
 /// What the shell must do, in this order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Write this down; nothing after it may be done before that is safe. Only with [`SchedulerConfig::journal`].
+    /// Write this down; nothing after it may be done before that is safe. Only with
+    /// [`SchedulerConfig::journal`](super::SchedulerConfig::journal).
     Persist(Record),
     /// Send this on that connection.
     Send(PeerId, Packet),

@@ -4,8 +4,8 @@
 //! `output` (what tasks write, for their clients), `clusters` (what they offer, hold and report), `classes` (waiting
 //! tasks by need), `assignment` (placement and balancing), `registrations` (what names mean), `tasks` (the slab),
 //! `objects`, `view`, `monitor` (who watches), `config`, `effect`, `note` (for the log). States are in
-//! [`crate::task`], choices in [`crate::policy`]. Handlers change state and note what is due; [`Scheduler::tick`] places,
-//! expires and sends.
+//! [`crate::task`], choices in [`crate::policy`]. Handlers change state and note what is due;
+//! [`Scheduler::tick`] places, expires and sends.
 
 mod assignment;
 mod cancels;
@@ -533,6 +533,10 @@ impl Scheduler {
         }
         self.stopping = Some(Stopping { reason: reason.to_owned(), deadline: now.plus_ms(STOP_MS), ended: false });
         let unfinished: Vec<_> = self.clients.values().flat_map(Client::live_tasks).collect();
+        if !unfinished.is_empty() {
+            let clients = self.clients.values().filter(|client| client.unfinished > 0).count();
+            out.push(Effect::Note(Note::Aborting { tasks: unfinished.len(), clients }));
+        }
         for key in unfinished {
             self.stop_attempt(key, StopReason::Discard);
             let text = format!("the scheduler ended ({reason}) and has no journal; submit again when it is back");

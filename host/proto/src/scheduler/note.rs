@@ -48,6 +48,13 @@ pub enum Note {
         /// It was here before and is still known.
         resumed: bool,
     },
+    /// The scheduler ends, and what it accepted ends with it.
+    Aborting {
+        /// Tasks that have not ended.
+        tasks: usize,
+        /// Clients that they belong to.
+        clients: usize,
+    },
     /// A task failed, not by what a worker said. Not all are told of by themselves, see [`Note::TasksFailedMore`].
     TaskFailed {
         /// Which.
