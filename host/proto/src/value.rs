@@ -178,7 +178,7 @@ impl Value {
             Self::Bool(_) => "a bool",
             Self::Int(_) => "an integer",
             Self::Float(_) => "a float",
-            Self::Str(_) => "a text",
+            Self::Str(_) => "a string",
             Self::Bytes(_) => "bytes",
             Self::List(_) => "a list",
             Self::Map(_) => "a map",

@@ -81,7 +81,7 @@ enum Commands {
     Doctor(doctor::DoctorArgs),
     /// Print a script that completes commands and flags in a shell
     Completions(completions::CompletionsArgs),
-    /// Price options on a cluster of your own for half a minute, with pictures
+    /// Price options on a cluster of your own for some seconds, with pictures
     Demo(demo::DemoArgs),
     /// Measure no-op tasks through the real processes, beside the sandbox alone
     Bench(bench::BenchArgs),

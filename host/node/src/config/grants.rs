@@ -241,7 +241,10 @@ fn host_problem(entry: &str) -> Option<String> {
 
 fn folder_problem(path: &str) -> Option<String> {
     let is_folder = PathBuf::from(path).is_dir();
-    (!is_folder).then(|| format!("`{path}` is not a folder; create it first"))
+    let whole = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
+    // Where a relative path leads is not to be seen in a file.
+    let leads = if whole.as_os_str() == path { String::new() } else { format!(" ({})", whole.display()) };
+    (!is_folder).then(|| format!("`{path}`{leads} is not a folder; create it first"))
 }
 
 fn name_problem(path: &str) -> Option<String> {

@@ -1,4 +1,4 @@
-//! `scaler demo`: a whole cluster in half a minute, on this machine, with work worth looking at.
+//! `scaler demo`: a whole cluster for some seconds, on this machine, with work worth looking at.
 //!
 //! Real servers in processes of their own, started from one TOML file; guests that price options by Monte Carlo from
 //! real price history, prepared by a preload; a worker and a whole cluster killed on the way; pictures at the end.
