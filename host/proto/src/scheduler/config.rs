@@ -17,7 +17,7 @@ pub struct SchedulerConfig {
     pub epoch: u64,
     /// For views and `Welcome`.
     pub scheduler_address: String,
-    /// See [`Scheduler::set_object_storage_address`].
+    /// See [`set_object_storage_address`](super::Scheduler::set_object_storage_address).
     pub object_storage_address: Option<String>,
     /// For views.
     pub monitor_address: Option<String>,
