@@ -184,6 +184,42 @@ fn large_values_pass_byte_for_byte_and_not_through_the_scheduler() {
     wait_for("the storage gives its memory back", LONG, || (status_bytes(storage, "VmRSS:") < 60 << 20).then_some(()));
 }
 
+/// A storage that listens on every interface is met where its scheduler was: each peer here has its own way to it, as
+/// peers on other machines have, and `0.0.0.0` is none of them.
+#[test]
+fn a_scheduler_on_all_interfaces_gives_each_peer_a_storage_that_it_can_reach() {
+    let dir = tempfile::tempdir().expect("folder");
+    install(dir.path(), &[&guest("tests/guests/behaviour")]);
+    let all = ["tcp://0.0.0.0:0", "--insecure"];
+    let scheduler = Process::start("scheduler", dir.path(), env!("CARGO_BIN_EXE_scaler_scheduler"), &all);
+    let port = |key: &str| -> u16 {
+        let address = scheduler.address(key);
+        address.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("no port in {address}"))
+    };
+    let at = |host: &str| format!("tcp://{host}:{}", port("scheduler_address"));
+    let (for_cluster, for_client) = (at("127.0.0.3"), at("127.0.0.2"));
+    let _cluster =
+        Process::start("cluster", dir.path(), env!("CARGO_BIN_EXE_scaler_cluster"), &[&for_cluster, "-n", "1"]);
+    let client = scaler_client::blocking::Client::connect(&for_client).expect("connect");
+    let function = client.function("behaviour.work:echo_bytes").expect("function");
+    let bytes: Vec<u8> = (0..300_000).map(|index| (index * 7) as u8).collect();
+    let arguments = scaler_client::Arguments::new().arg(scaler_client::Value::Bytes(bytes.clone()));
+    let back = client.submit(&function, arguments).expect("submit").value().expect("the same");
+    assert!(back == scaler_client::Value::Bytes(bytes), "not the bytes that were sent");
+    // The storage's own ends of the connections that both still have.
+    let storage_port = port("object_storage_address");
+    let table = fs::read_to_string("/proc/net/tcp").expect("connections");
+    let ends = table.lines().filter_map(|line| line.split_whitespace().nth(1));
+    let met: Vec<&str> = ends.filter_map(|end| end.strip_suffix(&format!(":{storage_port:04X}"))).collect();
+    for (who, host) in [("client", "0200007F"), ("cluster", "0300007F")] {
+        assert!(met.contains(&host), "the {who} did not come to {host}, but to {met:?}");
+    }
+    let view = client.status().expect("status");
+    let storage = view.scheduler.object_storage_address.expect("an object storage");
+    assert_eq!((view.scheduler.scheduler_address, storage), (for_client, format!("tcp://127.0.0.2:{storage_port}")));
+    client.disconnect();
+}
+
 fn child_of(pid: u32) -> u32 {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     let mut all: Vec<u32> = children.split_whitespace().filter_map(|child| child.parse().ok()).collect();

@@ -409,7 +409,11 @@ impl Client {
     pub async fn status(&self) -> Result<View, Error> {
         let (reply, answer) = oneshot::channel();
         self.inner.queue.push(Command::Query(reply))?;
-        answer.await.map_err(|_| self.inner.queue.error())
+        let mut view = answer.await.map_err(|_| self.inner.queue.error())?;
+        if let Ok(dialed) = self.inner.queue.address.parse::<Address>() {
+            view.scheduler.map_addresses(|text| Address::text_seen_from(text, &dialed));
+        }
+        Ok(view)
     }
 
     /// Ends the scheduler and all its clusters, and disconnects.

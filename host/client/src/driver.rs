@@ -46,6 +46,8 @@ pub(crate) struct Driver {
     transfer: Arc<Transfer>,
     core: ClientCore,
     link: Link,
+    /// Where the scheduler was reached.
+    dialed: Address,
     started: Instant,
     entries: Vec<Option<Entry>>,
     free: Vec<usize>,
@@ -102,12 +104,13 @@ pub(crate) fn start(
     output: Option<Output>,
     connected: oneshot::Sender<Result<(), Error>>,
 ) -> std::io::Result<thread::JoinHandle<()>> {
-    let address = address.clone();
+    let dialed = address.clone();
     thread::Builder::new().name("scaler-client".to_owned()).spawn(move || {
         let started = Instant::now();
         let driver = Driver {
             core: ClientCore::new(config, Time(0)),
-            link: Link::dial(&address, &Options::default()),
+            link: Link::dial(&dialed, &Options::default()),
+            dialed,
             registry: Registry::new(Arc::clone(&queue)),
             queue,
             transfer,
@@ -462,7 +465,7 @@ impl Driver {
 
     fn storage(&self, address: &str) {
         match address.parse::<Address>() {
-            Ok(address) => self.transfer.set_address(address),
+            Ok(address) => self.transfer.set_address(address.seen_from(&self.dialed)),
             Err(error) => tracing::warn!(%error, "the scheduler names an object storage that cannot be used"),
         }
     }

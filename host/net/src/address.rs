@@ -153,6 +153,26 @@ impl Address {
         }
     }
 
+    /// Where a peer finds this address that reached its machine at `dialed`. Every interface (`0.0.0.0`, `::`, `*`) is
+    /// a place to listen at and none to connect to: it becomes the host that was dialed, or this machine if that was a
+    /// unix socket.
+    #[must_use]
+    pub fn seen_from(&self, dialed: &Self) -> Self {
+        match (self, dialed) {
+            (Self::Tcp { host, port }, _) if is_every_interface(host) => match dialed {
+                Self::Tcp { host, .. } if !is_every_interface(host) => Self::tcp(host.clone(), *port),
+                _ => Self::tcp("127.0.0.1", *port),
+            },
+            _ => self.clone(),
+        }
+    }
+
+    /// The same for a text; one that is no address stays as it is.
+    #[must_use]
+    pub fn text_seen_from(text: &str, dialed: &Self) -> String {
+        text.parse::<Self>().map_or_else(|_| text.to_owned(), |address| address.seen_from(dialed).to_string())
+    }
+
     /// The port of a TCP address.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
@@ -207,6 +227,10 @@ impl Address {
             _ => Err(AddressError::BadPort { text: text(), port: port.to_owned() }),
         }
     }
+}
+
+fn is_every_interface(host: &str) -> bool {
+    host == "*" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
 }
 
 impl FromStr for Address {
@@ -310,6 +334,20 @@ mod tests {
         assert_eq!(at("tcp://h:0").with_port_offset(2), Ok(at("tcp://h:0")));
         assert_eq!(at("ipc:///tmp/s").with_port_offset(1), Ok(at("ipc:///tmp/s.1")));
         assert!(at("tcp://h:65535").with_port_offset(1).expect_err("overflow").to_string().contains("65535"));
+    }
+
+    #[test]
+    fn every_interface_is_seen_where_it_was_dialed() {
+        let seen = |text: &str, dialed: &str| Address::text_seen_from(text, &dialed.parse().expect(dialed));
+        for every in ["tcp://0.0.0.0:8517", "tcp://*:8517", "tcp://[::]:8517"] {
+            assert_eq!(seen(every, "tcp://farm:8516"), "tcp://farm:8517");
+            assert_eq!(seen(every, "tcp://[fe80::1]:8516"), "tcp://[fe80::1]:8517");
+            assert_eq!(seen(every, "ipc:///tmp/s"), "tcp://127.0.0.1:8517");
+            assert_eq!(seen(every, "tcp://0.0.0.0:8516"), "tcp://127.0.0.1:8517");
+        }
+        for own in ["tcp://store:1", "tcp://127.0.0.1:1", "ipc:///tmp/o", "nonsense"] {
+            assert_eq!(seen(own, "tcp://farm:8516"), own);
+        }
     }
 
     #[test]

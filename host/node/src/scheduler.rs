@@ -117,6 +117,13 @@ impl Shell {
             addresses.monitor,
             addresses.storage
         );
+        if !addresses.main.is_loopback() && addresses.storage.is_loopback() {
+            tracing::warn!(
+                "clients and clusters on other machines cannot reach the object storage at {}, so values above 64 KiB do \
+                 not get there; give an address of this machine with --object-storage-address",
+                addresses.storage
+            );
+        }
         Ok(Self {
             core,
             main,

@@ -263,8 +263,9 @@ impl Watcher {
             }
             return Ok(false);
         }
-        let changes: Changes = rmp_serde::from_slice(&update.changes)
+        let mut changes: Changes = rmp_serde::from_slice(&update.changes)
             .map_err(|source| WatchError::Update { address: self.address.clone(), source })?;
+        changes.scheduler.map_addresses(|text| Address::text_seen_from(text, &self.address));
         self.number = update.number;
         if update.previous == 0 {
             self.incoming = Some(View::default());

@@ -54,7 +54,7 @@ pub struct SchedulerView {
     pub monitor_address: Option<String>,
     /// Program version.
     pub version: String,
-    /// Raised at every start.
+    /// Raised at every start: the microseconds since 1970 when it started, on its own clock.
     pub epoch: u64,
     /// Since the start.
     pub uptime_ms: u64,
@@ -86,6 +86,15 @@ pub struct SchedulerView {
     /// Watchers that are connected.
     #[serde(default)]
     pub watchers: u64,
+}
+
+impl SchedulerView {
+    /// Replaces the addresses, for instance by what they mean to whoever connects.
+    pub fn map_addresses(&mut self, map: impl Fn(&str) -> String) {
+        let all =
+            [Some(&mut self.scheduler_address), self.object_storage_address.as_mut(), self.monitor_address.as_mut()];
+        all.into_iter().flatten().for_each(|address| *address = map(address));
+    }
 }
 
 /// One worker.

@@ -103,6 +103,7 @@ fn submit(number: u64) -> Submit {
         priority: 0,
         retries: 0,
         held_ms: 0,
+        patient: false,
     }
 }
 

@@ -312,6 +312,8 @@ impl Shell {
         }
         match text.parse::<Address>() {
             Ok(address) => {
+                let address = address.seen_from(&self.scheduler_address);
+                let text = address.to_string();
                 self.storage_address = Some(address);
                 for process in self.slots.iter_mut().filter_map(|slot| slot.process.as_mut()) {
                     records::put_bytes(process.outgoing(), Kind::Storage, text.as_bytes());

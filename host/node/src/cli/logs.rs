@@ -4,7 +4,6 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
     os::fd::{AsFd as _, BorrowedFd},
     process::ExitCode,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Result;
@@ -95,8 +94,6 @@ struct Printer {
     is_coloured: bool,
     /// Epoch of the scheduler and number of the last line.
     printed: (u64, u64),
-    /// When that scheduler's clock began, since 1970; looked at once, so that times of lines do not shift.
-    started_ms: u64,
 }
 
 impl Printer {
@@ -106,7 +103,6 @@ impl Printer {
             json: arguments.json,
             is_coloured: io::stdout().is_terminal() && output::wants_colours(),
             printed: (0, 0),
-            started_ms: 0,
         }
     }
 
@@ -114,17 +110,15 @@ impl Printer {
         let epoch = view.scheduler.epoch;
         let last = if self.printed.0 == epoch { self.printed.1 } else { 0 };
         let first = view.logs.partition_point(|line| line.number <= last);
-        if self.printed.0 != epoch || self.started_ms == 0 {
-            let since_1970_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-            self.started_ms = u64::try_from(since_1970_ms).unwrap_or(0).saturating_sub(view.scheduler.uptime_ms);
-        }
+        // Whoever reads a line again finds it at the same time.
+        let started_ms = epoch / 1_000;
         let names = WorkerNames::of(view);
         let mut text = String::new();
         for line in &view.logs[first..] {
             if self.task.as_ref().is_some_and(|task| *task != line.task) {
                 continue;
             }
-            let at_ms = self.started_ms.saturating_add(line.at_ms);
+            let at_ms = started_ms.saturating_add(line.at_ms);
             if self.json {
                 let mut object = serde_json::to_value(line)?;
                 object["time"] = time(at_ms).into();
@@ -189,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_line_says_when_where_who_and_what() {
-        let printer = Printer { task: None, json: false, is_coloured: false, printed: (0, 0), started_ms: 0 };
+        let printer = Printer { task: None, json: false, is_coloured: false, printed: (0, 0) };
         let line = |cluster: &str| LogView {
             worker: "host-1".to_owned(),
             cluster: cluster.to_owned(),

@@ -19,6 +19,7 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     process::{Pid, Signal, kill_process, kill_process_group},
 };
+use scaler_net::Address;
 use serde_json::{Value, json};
 
 use super::roles;
@@ -190,6 +191,7 @@ impl Stack {
                     "{file} has no section [cluster], so tasks wait until one connects: `scaler_cluster {address}`"
                 );
             }
+            let address = Address::text_seen_from(address, &Address::tcp("127.0.0.1", 0));
             let _ = writeln!(io::stderr(), "ready; try `scaler status {address}`, stop with Ctrl-C");
         }
         if let Some(address) = line["web_address"].as_str() {

@@ -94,6 +94,9 @@ pub struct Submit {
     /// that was away. Counts as queue time.
     #[serde(default, skip_serializing_if = "is_default")]
     pub held_ms: u64,
+    /// If the scheduler has no room for it, its client submits it again: that is a wait, no refusal.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub patient: bool,
 }
 
 /// An argument that was put into the object storage once and is used by many tasks.

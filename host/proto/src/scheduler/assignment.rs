@@ -107,6 +107,11 @@ impl Scheduler {
         }
     }
 
+    /// Whether another task of a class would be placed at once.
+    pub(super) fn has_room(&mut self, key: ClassKey) -> bool {
+        self.classes.get(key).is_some_and(|class| class.waiting.is_empty()) && !self.turns_of(key).is_empty()
+    }
+
     fn head_of(&self, class: ClassKey, turns: usize) -> Option<Head> {
         let ((Reverse(priority), age), _) = self.classes.get(class)?.waiting.first_key_value()?;
         Some(Head { priority: *priority, age: Reverse(*age), class, turns })

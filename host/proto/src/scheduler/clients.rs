@@ -264,9 +264,8 @@ impl Scheduler {
                 }
                 return;
             }
-            if let Err(refusal) = self.admit(now, id, &submit) {
-                self.forget_arguments(TaskId { client: id, number: submit.number }, &submit.arguments);
-                self.reject(id, submit.number, refusal);
+            if let Err(refusal) = self.admit(id, &submit) {
+                self.refuse(id, &submit, refusal);
                 continue;
             }
             let class = match &last {
@@ -287,11 +286,15 @@ impl Scheduler {
                     class
                 }
             };
+            if let Some(refusal) = self.no_room(now, class) {
+                self.refuse(id, &submit, refusal);
+                continue;
+            }
             self.accept(now, id, submit, class, out);
         }
     }
 
-    fn admit(&mut self, now: Time, id: ClientId, submit: &Submit) -> Result<(), Outcome> {
+    fn admit(&self, id: ClientId, submit: &Submit) -> Result<(), Outcome> {
         let rejected = |message: String| Err(failure(FailureKind::Rejected, message));
         if let Some(stopping) = &self.stopping {
             return Err(failure(FailureKind::Aborted, stopping.reason.clone()));
@@ -322,17 +325,24 @@ impl Scheduler {
                 return Err(failure(FailureKind::ObjectLost, text));
             }
         }
-        if let Some(max) = self.config.waiting_max
-            && self.tasks.total(State::Waiting) >= max
-        {
-            // What could run at once does not wait, so it is placed before it is counted.
-            self.schedule(now);
-            if self.tasks.total(State::Waiting) >= max {
-                let text = format!("{max} tasks wait already (max_number_of_tasks_waiting); submit again later");
-                return Err(failure(FailureKind::Busy, text));
-            }
-        }
         Ok(())
+    }
+
+    /// Why a task of that class would be one too many to wait.
+    fn no_room(&mut self, now: Time, class: ClassKey) -> Option<Outcome> {
+        let max = self.config.waiting_max.filter(|max| self.tasks.total(State::Waiting) >= *max)?;
+        // What can run at once does not wait, so it is placed before it is counted.
+        self.schedule(now);
+        if self.tasks.total(State::Waiting) < max || self.has_room(class) {
+            return None;
+        }
+        let text = match max {
+            0 => {
+                "every worker has as much as it takes, and none may wait (max_number_of_tasks_waiting is 0)".to_owned()
+            }
+            _ => format!("{max} tasks wait already (max_number_of_tasks_waiting)"),
+        };
+        Some(failure(FailureKind::Busy, format!("{text}; submit again later")))
     }
 
     fn accept(&mut self, now: Time, id: ClientId, submit: Submit, class: ClassKey, out: &mut Vec<Effect>) {
@@ -392,8 +402,12 @@ impl Scheduler {
     }
 
     /// Answers a submission that does not become a task.
-    fn reject(&mut self, id: ClientId, number: u64, outcome: Outcome) {
-        self.rejected += 1;
+    fn refuse(&mut self, id: ClientId, submit: &Submit, outcome: Outcome) {
+        let number = submit.number;
+        self.forget_arguments(TaskId { client: id, number }, &submit.arguments);
+        let is_wait =
+            submit.patient && matches!(&outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Busy);
+        self.rejected += u64::from(!is_wait);
         if let Some(client) = self.clients.get_mut(&id) {
             client.used.tasks += 1;
             client.numbers.insert(number, Place::Ended);

@@ -222,6 +222,7 @@ fn submit(number: u64, tags: &str) -> Submit {
         priority: 0,
         retries: 0,
         held_ms: 0,
+        patient: false,
     }
 }
 
@@ -553,6 +554,28 @@ fn beyond_the_bound_tasks_are_rejected_and_say_so() {
     assert_eq!(env.results(client), [(6, Err(FailureKind::Busy)), (7, Err(FailureKind::Busy))]);
     assert_eq!((env.total("waiting"), env.total("rejected")), (3, 2));
     env.nothing_else();
+}
+
+#[test]
+fn what_can_run_at_once_is_taken_however_few_may_wait() {
+    let mut env = Env::new(|config| config.waiting_max = Some(0));
+    let client = env.client(9);
+    let agent = env.cluster(1, &["", "gpu"]);
+    assert!(matches!(env.register(client, 1, "").as_slice(), [Message::Registered(_)]));
+    env.submit(client, 1..=9, "");
+    let runs = env.runs(agent);
+    assert!(!runs.is_empty() && env.total("waiting") == 0, "{runs:?}");
+    let refused = env.results(client);
+    assert_eq!(refused.len() + runs.len(), 9);
+    assert!(refused.iter().all(|(_, result)| *result == Err(FailureKind::Busy)), "{refused:?}");
+    assert_eq!(env.total("rejected"), refused.len() as u64);
+    // A call that its client submits again later only waits.
+    env.say(client, Message::Submit(vec![Submit { patient: true, ..submit(20, "") }]));
+    assert_eq!(env.results(client), [(20, Err(FailureKind::Busy))]);
+    assert_eq!(env.total("rejected"), refused.len() as u64);
+    runs.iter().for_each(|run| env.done(agent, run));
+    env.submit(client, [21], "");
+    assert_eq!(numbers(&env.runs(agent)), [21]);
 }
 
 #[test]

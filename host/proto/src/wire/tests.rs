@@ -67,6 +67,7 @@ fn golden_bytes_of_a_submit_with_a_small_and_a_large_argument() {
         priority: -1,
         retries: 0,
         held_ms: 0,
+        patient: false,
     };
     let large = vec![0x2a; FRAME_PAYLOAD_BYTES + 1];
     let entries = vec![submit(1, Payload::Inline(vec![0x91, 0x07])), submit(300, Payload::Inline(large.clone()))];

@@ -85,7 +85,7 @@ export class Chart {
     }
     context.fillStyle = colour("--faint");
     context.textBaseline = "alphabetic";
-    for (const minutes of [5, 4, 3, 2, 1, 0]) {
+    for (const minutes of plotWidth < 360 ? [5, 3, 1, 0] : [5, 4, 3, 2, 1, 0]) {
       context.textAlign = minutes === 5 ? "left" : minutes === 0 ? "right" : "center";
       const at = PAD.left + plotWidth * (1 - minutes / 5);
       context.fillText(minutes ? `−${minutes} min` : "now", at, height - 4);

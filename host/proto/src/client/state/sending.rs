@@ -145,6 +145,7 @@ impl Call {
             priority: self.priority,
             retries: self.retries,
             held_ms: now.since(self.called) / 1_000_000,
+            patient: self.patient,
         }
     }
 }

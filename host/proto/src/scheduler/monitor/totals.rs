@@ -22,6 +22,8 @@ struct Function {
     /// Everything but the quantile.
     sums: FunctionView,
     run_us: Box<Histogram>,
+    /// The longest run.
+    longest_us: u64,
     /// Of its last change that was stamped, see [`super::rows`]; 0 before the first.
     stamp: u64,
     /// It has changed since then.
@@ -74,7 +76,7 @@ impl Totals {
 
     /// One task of it ended.
     pub(super) fn ended(&mut self, slot: Slot, state: State, stats: &TaskStats) {
-        let Some(Function { sums, run_us, .. }) = self.change(slot) else { return };
+        let Some(Function { sums, run_us, longest_us, .. }) = self.change(slot) else { return };
         sums.unfinished -= 1;
         sums.finished += 1;
         match state {
@@ -90,6 +92,7 @@ impl Totals {
         sums.start_us += u64::from(stats.start_us);
         sums.peak_memory_bytes = sums.peak_memory_bytes.max(stats.peak_memory_bytes);
         run_us.0[bucket(stats.run_us)] += 1;
+        *longest_us = stats.run_us.max(*longest_us);
     }
 
     fn change(&mut self, slot: Slot) -> Option<&mut Function> {
@@ -127,12 +130,14 @@ impl Totals {
 impl Function {
     fn new(call: String) -> Self {
         let sums = FunctionView { call, ..FunctionView::default() };
-        Self { sums, run_us: Box::new(Histogram([0; BUCKETS])), stamp: 0, is_changed: false }
+        Self { sums, run_us: Box::new(Histogram([0; BUCKETS])), longest_us: 0, stamp: 0, is_changed: false }
     }
 
     fn view(&self) -> FunctionView {
         let runs = self.sums.finished - self.sums.canceled;
-        FunctionView { run_us_p99: self.run_us.quantile(runs.saturating_mul(99).div_ceil(100)), ..self.sums.clone() }
+        let p99 = self.run_us.quantile(runs.saturating_mul(99).div_ceil(100));
+        // A bucket ends above what fell into it.
+        FunctionView { run_us_p99: p99.min(self.longest_us), ..self.sums.clone() }
     }
 }
 
@@ -207,7 +212,7 @@ mod tests {
             failed: 0,
             canceled: 1,
             run_us: 999 * 1_000 / 2,
-            run_us_p99: 1_023,
+            run_us_p99: 999,
             start_us: 2 * 999,
             peak_memory_bytes: 999,
         };
