@@ -86,6 +86,154 @@ fn missing_files_and_addresses_and_bad_flags_say_what_to_do() {
 }
 
 #[test]
+fn a_command_line_is_checked_on_top_of_the_file() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("deploy.toml");
+    let file = "[scheduler]\nscheduler_address = 'tcp://127.0.0.1:7000'\n[cluster]\n\
+                scheduler_address = 'tcp://127.0.0.1:7000'\nnum_of_workers = 8\nlogging_level = 'WARNING'\n";
+    fs::write(&path, file).expect("file");
+    let file = path.to_str().expect("text");
+    let shown = |line: &[&str], key: &str| {
+        let ended = run(SCALER, &[&["config", "check", file], line].concat());
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{line:?}");
+        let cluster = ended.stdout.split("[cluster] of").nth(1).expect("the section").to_owned();
+        let row = cluster.lines().find(|row| row.split_whitespace().next() == Some(key)).expect(key).to_owned();
+        row.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+    };
+    // Scenario 2 of the seed: 8 in the file, 12 on the command line.
+    assert_eq!(shown(&[], "num_of_workers"), "8 line 5");
+    for name in [&["scaler_cluster"][..], &["cluster"], &["--", "cluster"], &["scaler", "cluster"]] {
+        let line = [name, &["--config", file, "--num-of-workers", "12"]].concat();
+        assert_eq!(shown(&line, "num_of_workers"), "12 flag", "{name:?}");
+        assert_eq!(shown(&line, "logging_level"), "WARNING line 6");
+    }
+    let line = ["scaler_cluster", "tcp://localhost:7000", "-ll", "DEBUG", "-hps", "False", "-pwc", "gpu"];
+    for (key, expected) in [
+        ("scheduler_address", "tcp://localhost:7000 flag"),
+        ("logging_level", "DEBUG flag"),
+        ("hard_processor_suspend", "false flag"),
+        ("per_worker_capabilities", "gpu flag"),
+        ("num_of_workers", "8 line 5"),
+        ("death_timeout_seconds", "300 default"),
+    ] {
+        assert_eq!(shown(&line, key), expected);
+    }
+    // What a flag gives is checked against the file like anything else.
+    let ended = run(SCALER, &["config", "check", file, "cluster", "tcp://127.0.0.1:7009", "-n", "2", "-wn", "one"]);
+    assert_eq!(ended.code, Some(2));
+    for expected in [
+        "warning: command line: [cluster] scheduler_address is tcp://127.0.0.1:7009, but the scheduler listens at",
+        "error: command line: --worker-names: num_of_workers is 2",
+    ] {
+        assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+    }
+    for line in [&["--json", file, "scheduler", "-p", "False"][..], &[file, "--json", "scheduler", "-p", "False"]] {
+        let ended = run(SCALER, &[&["config", "check"], line].concat());
+        let report: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        let settings = &report["sections"]["scheduler"]["settings"];
+        assert_eq!(settings["protected"], serde_json::json!({"value": false, "source": "flag"}), "{line:?}");
+        assert_eq!(settings["scheduler_address"]["source"], "file");
+        assert_eq!(report["sections"]["cluster"]["settings"]["num_of_workers"]["value"], 8);
+    }
+    // A command that the file has nothing for is looked at as well.
+    let ended = run(SCALER, &["config", "check", file, "top", "tcp://127.0.0.1:7002", "--once"]);
+    assert!(ended.code == Some(0) && ended.stdout.contains("[top] of scaler_top"), "{}{}", ended.stdout, ended.stderr);
+}
+
+#[test]
+fn a_wrong_command_line_is_told_as_its_command_tells_it() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("deploy.toml");
+    fs::write(&path, "[cluster]\nscheduler_address = 'tcp://127.0.0.1:7000'\n").expect("file");
+    let file = path.to_str().expect("text");
+    for line in [&["--num-of-worker", "2"][..], &["-n", "many"], &["-pwx", "gpu"], &["127.0.0.1:1"]] {
+        let own = run(CLUSTER, line);
+        let checked = run(SCALER, &[&["config", "check", file, "scaler_cluster"], line].concat());
+        assert_eq!((checked.code, own.code), (Some(2), Some(2)), "{line:?}");
+        assert_eq!((checked.stdout.as_str(), &checked.stderr), ("", &own.stderr), "{line:?}");
+    }
+    let error = failure(&run(SCALER, &["config", "check", file, "--json", "cluster", "-n", "many"]));
+    assert!(error["message"].as_str().is_some_and(|message| message.contains("--num-of-workers")), "{error}");
+    let known = "scaler_scheduler, scaler_cluster, scaler_object_storage_server, scaler_ui, scaler_top";
+    refused(SCALER, &["config", "check", file, "clutser"], &[known, "did you mean `scaler_cluster`?"]);
+    refused(SCALER, &["config", "check", file, "--jsn"], &["`--jsn` is no flag of `scaler config check`"]);
+    refused(SCALER, &["config", "check", file, "cluster", "--json"], &["stands before scaler_cluster"]);
+    let other = ["config", "check", file, "cluster", "-c", "/nowhere/other.toml"];
+    let ended = run(SCALER, &other);
+    assert!(ended.code == Some(2) && ended.stderr.contains("--config: names another file than"), "{}", ended.stderr);
+    let help = run(SCALER, &["config", "check", "-h"]);
+    assert!(help.stdout.contains("scaler_cluster --num-of-workers 12"), "{}", help.stdout);
+    let help = run(SCALER, &["config", "check", file, "cluster", "-h"]);
+    assert_eq!((help.code, help.stdout), (Some(0), run(CLUSTER, &["-h"]).stdout));
+}
+
+#[test]
+fn only_who_listens_may_have_port_0() {
+    let any = "tcp://127.0.0.1:0";
+    let (ui, top) = (env!("CARGO_BIN_EXE_scaler_ui"), env!("CARGO_BIN_EXE_scaler_top"));
+    for (program, line) in [
+        (CLUSTER, &[any][..]),
+        (CLUSTER, &["tcp://127.0.0.1:7000", "-osa", any]),
+        (ui, &[any]),
+        (top, &[any, "--once"]),
+        (SCALER, &["cluster", any]),
+    ] {
+        refused(program, line, &["tcp://127.0.0.1:0: port 0 is any free port, for who listens; give the port"]);
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("deploy.toml");
+    let file = path.to_str().expect("text");
+    let cluster = format!("[cluster]\nscheduler_address = '{any}'\n");
+    fs::write(&path, &cluster).expect("file");
+    let checked = run(SCALER, &["config", "check", file]);
+    assert!(checked.code == Some(2) && checked.stderr.contains(":2: [cluster] scheduler_address: tcp://127.0.0.1:0:"));
+    refused(CLUSTER, &["-c", file], &[":2: [cluster] scheduler_address: tcp://127.0.0.1:0: port 0 is any free port"]);
+    // `scaler up` knows where the scheduler of such a file is.
+    fs::write(&path, format!("{cluster}[scheduler]\nscheduler_address = '{any}'\n")).expect("file");
+    let checked = run(SCALER, &["config", "check", file]);
+    assert_eq!((checked.code, checked.stderr.as_str()), (Some(0), ""));
+    fs::write(&path, "[webui]\nmonitor_address = 'tcp://127.0.0.1'\n").expect("file");
+    let told = run(SCALER, &["config", "check", file]).stderr;
+    assert!(told.contains("has no port; write, for instance, `tcp://127.0.0.1:8516`"), "{told}");
+    assert!(!told.contains("port 0"), "{told}");
+}
+
+#[test]
+fn who_finds_nobody_says_so_and_why() {
+    let folder = tempfile::tempdir().expect("folder");
+    let modules = folder.path().to_str().expect("text");
+    let cluster = |address: &str, seconds: &str| {
+        run(CLUSTER, &[address, "-n", "1", "--module-path", modules, "-ds", seconds, "-lp", "/dev/stderr"])
+    };
+    let ended = cluster("tcp://127.0.0.1:1", "4");
+    let warned = "no scheduler answers at tcp://127.0.0.1:1; trying for ";
+    assert_eq!((ended.code, ended.stderr.matches(warned).count()), (Some(5), 1), "{}", ended.stderr);
+    for expected in ["s more (death_timeout_seconds); is it running", "no scheduler at tcp://127.0.0.1:1 for 4 s"] {
+        assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+    }
+    let unknown = "the name `nohost.invalid` cannot be resolved";
+    let ended = cluster("tcp://nohost.invalid:1", "2");
+    assert!(ended.code == Some(5) && ended.stderr.contains(unknown), "{}", ended.stderr);
+    for line in [
+        &["status", "tcp://nohost.invalid:1"][..],
+        &["submit", "tcp://nohost.invalid:1", "a:f()"],
+        &["logs", "tcp://nohost.invalid:1"],
+        &["cancel", "tcp://nohost.invalid:1", "00f1e2d3c4b5a697:1"],
+    ] {
+        let ended = run(SCALER, &[line, &["--connect-timeout-seconds", "0.5", "--json"]].concat());
+        let error = failure(&ended);
+        assert_eq!((ended.code, &error["type"]), (Some(3), &"unreachable".into()), "{error}");
+        assert!(error["message"].as_str().is_some_and(|message| message.contains(unknown)), "{error}");
+        assert!(error["help"].as_str().is_some_and(|help| help.contains("spelled correctly")), "{error}");
+    }
+    refused(
+        SCALER,
+        &["map", "tcp://127.0.0.1:1", "a:f", "in.jsonl"],
+        &["unexpected argument `in.jsonl`", "`< in.jsonl`", "`--each-line in.jsonl`"],
+    );
+}
+
+#[test]
 fn help_and_version_are_no_errors() {
     for program in [SCALER, SCHEDULER, CLUSTER, STORAGE] {
         let help = run(program, &["-h"]);

@@ -511,6 +511,24 @@ fn addresses_of_one_file_that_do_not_meet_are_a_warning() {
     // Port + 2 is where the monitor is.
     assert!(warnings.contains("[native_worker_adapter] is for a command of the original"), "{warnings}");
     assert_eq!(warnings.lines().count(), 3, "{warnings}");
+    // Other words for the same place, and names of machines that may be it, are no contradiction.
+    for (scheduler, cluster, count) in [
+        ("tcp://0.0.0.0:7000", "tcp://127.0.0.1:7000", 0),
+        ("tcp://127.0.0.1:7000", "tcp://localhost:7000", 0),
+        ("tcp://0.0.0.0:7000", "tcp://farm:7000", 0),
+        ("tcp://10.0.0.7:7000", "tcp://farm:7000", 0),
+        ("tcp://127.0.0.1:7000", "tcp://farm:7000", 1),
+        ("tcp://0.0.0.0:7000", "tcp://farm:7001", 1),
+        ("tcp://10.0.0.7:7000", "tcp://10.0.0.8:7000", 1),
+    ] {
+        let file = format!(
+            "[scheduler]\nscheduler_address = '{scheduler}'\ninsecure = true\n\
+             [cluster]\nscheduler_address = '{cluster}'\n"
+        );
+        fs::write(&path, file).expect("file");
+        let told = text(&scaler(&["config", "check", path.to_str().expect("text")]).stderr);
+        assert_eq!(told.lines().count(), count, "{scheduler} {cluster}: {told}");
+    }
 }
 
 #[test]

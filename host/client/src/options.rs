@@ -56,7 +56,7 @@ fn print(line: &LogLine) {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubmitOptions {
-    /// Tags that the worker must offer.
+    /// Tags that the worker must offer; `cpu=8` is met by 8 or more, `cpu` by any number.
     pub capabilities: Capabilities,
     /// Ends the task's run after this long; `None` leaves it to the cluster.
     pub timeout: Option<Duration>,
@@ -72,7 +72,7 @@ pub struct SubmitOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FunctionOptions {
-    /// Only clusters with workers that offer this count.
+    /// Only clusters with workers that offer this count; `cpu=8` is met by 8 or more, `cpu` by any number.
     pub capabilities: Capabilities,
     /// How long to wait while no connected cluster can say what the function is; `None`: for ever.
     pub timeout: Option<Duration>,
@@ -109,7 +109,7 @@ impl SubmitOptions {
         Self::default()
     }
 
-    /// Tags that the worker must offer.
+    /// Tags that the worker must offer; `cpu=8` is met by 8 or more, `cpu` by any number.
     #[must_use]
     pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
         self.capabilities = capabilities;
@@ -157,7 +157,7 @@ impl FunctionOptions {
         Self::default()
     }
 
-    /// Only clusters with workers that offer this count.
+    /// Only clusters with workers that offer this count; `cpu=8` is met by 8 or more, `cpu` by any number.
     #[must_use]
     pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
         self.capabilities = capabilities;

@@ -8,7 +8,7 @@ use std::{
 use scaler_net::Address;
 use scaler_proto::{message::Topic, view::View};
 
-use crate::watch::Watcher;
+use crate::{resolve, watch::Watcher};
 
 /// How long one attempt to reach the scheduler lasts; then it is said that there is none, and the next begins.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ pub(crate) fn follow(address: &Address, topics: &[Topic], mut tell: impl FnMut(N
                     None => return,
                 }
             }
-            Err(error) => error.to_string(),
+            Err(error) => resolve::problem(address, REST).unwrap_or_else(|| error.to_string()),
         };
         if !tell(News::Silent { problem, silent: heard.unwrap_or(started).elapsed() }) {
             return;

@@ -19,6 +19,7 @@ pub mod logging;
 pub mod palette;
 pub mod processor;
 pub mod ready;
+mod resolve;
 pub mod scheduler;
 pub mod signals;
 mod stack;

@@ -7,6 +7,8 @@ use std::fmt;
 const LENGTH_MAX: usize = 128;
 /// A beginning that is shorter may be that of anything.
 const PREFIX_MIN: usize = 4;
+/// An ending that is shorter (`_seconds`, `_address`) is that of many names.
+const ENDING_MIN: usize = 9;
 /// More mistakes than this make another word, however long it is.
 const MISTAKES_MAX: usize = 3;
 
@@ -28,8 +30,8 @@ impl fmt::Display for Hint {
     }
 }
 
-/// The nearest of `known` to `word`, if one is near enough to be meant; or one that begins with it. Case, and whether
-/// a name is written with `-` or `_`, make no difference.
+/// The nearest of `known` to `word`, if one is near enough to be meant; or one that begins or ends with it. Case, and
+/// whether a name is written with `-` or `_`, make no difference.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     if word.is_empty() || word.len() > LENGTH_MAX {
         return None;
@@ -40,7 +42,10 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
     let far = |candidate: &str| {
         let candidate = normal(candidate);
         let distance = distance(&word, &candidate);
-        let is_meant = distance <= allowed || length >= PREFIX_MIN && candidate.starts_with(&word);
+        let is_ending = || candidate.strip_suffix(&word).is_some_and(|before| before.ends_with('_'));
+        let is_meant = distance <= allowed
+            || length >= PREFIX_MIN && candidate.starts_with(&word)
+            || length >= ENDING_MIN && is_ending();
         is_meant.then_some(distance)
     };
     known
@@ -81,7 +86,7 @@ mod tests {
 
     #[test]
     fn finds_what_was_meant_and_nothing_far_away() {
-        let known = ["num_of_workers", "worker_names", "preload", "debug", "dry-run"];
+        let known = ["num_of_workers", "worker_names", "preload", "debug", "dry-run", "task_timeout_seconds"];
         for (word, meant) in [
             ("num_of_worker", Some("num_of_workers")),
             ("num-of-workers", Some("num_of_workers")),
@@ -92,6 +97,13 @@ mod tests {
             // Beginnings, if they are long enough to be one.
             ("num_of", Some("num_of_workers")),
             ("wor", None),
+            // Endings of whole words, if they are longer than what many names end with.
+            ("of_workers", Some("num_of_workers")),
+            ("m_of_workers", Some("num_of_workers")),
+            ("workers", None),
+            ("timeout_seconds", Some("task_timeout_seconds")),
+            ("imeout_seconds", None),
+            ("_seconds", None),
             ("banana", None),
             ("colour", None),
             ("", None),

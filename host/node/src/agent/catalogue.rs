@@ -33,6 +33,8 @@ const MODULE_WAIT: Duration = Duration::from_secs(60);
 
 /// What the thread tells the agent.
 pub(super) enum News {
+    /// No scheduler answers, and perhaps it is known why. This comes from another thread.
+    Unanswered(Option<String>),
     /// The modules of the module path, complete.
     Modules(Vec<(ModuleInfo, Prepared)>),
     /// The preload failed before anything was announced.
@@ -49,7 +51,7 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    fn say(&self, news: News) -> bool {
+    pub(super) fn say(&self, news: News) -> bool {
         let is_heard = self.sender.send(news).is_ok();
         self.waker.wake();
         is_heard

@@ -8,6 +8,7 @@ mod direct;
 mod local;
 mod process;
 mod shell;
+mod silence;
 mod workshop;
 
 use std::{process::ExitCode, sync::Arc};

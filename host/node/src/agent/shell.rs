@@ -1,5 +1,7 @@
 //! The agent's loop, and how the core's effects are performed.
 
+mod notes;
+
 use std::{
     collections::BTreeMap,
     os::fd::{AsFd as _, BorrowedFd},
@@ -13,7 +15,7 @@ use std::{
 
 use scaler_net::{Address, Event, Link, Options, Waker, wait};
 use scaler_proto::{
-    agent::{self, Agent, AgentConfig, Effect, EndReason, Handed, InterruptCause, Note, Verdict},
+    agent::{self, Agent, AgentConfig, Effect, EndReason, Handed, InterruptCause, Verdict},
     call::Call,
     ids::{FunctionId, PeerId, Time},
     message::{Define, FailureKind, Identity, ModuleInfo},
@@ -26,6 +28,7 @@ use super::{
     catalogue::{Catalogue, Desk, News, fetch},
     guest_log,
     process::{Process, ProcessError, describe},
+    silence::Silence,
     workshop::{Prepared, Workshop, text_of},
 };
 use crate::{
@@ -106,6 +109,8 @@ pub(super) struct Shell {
     is_ready_printed: bool,
     usage: Usage,
     usage_at: Instant,
+    silence: Silence,
+    death_timeout: Duration,
     /// Why the cluster leaves, unless it was asked to.
     failure: Option<anyhow::Error>,
     end: Option<anyhow::Result<ExitCode>>,
@@ -153,6 +158,8 @@ impl Shell {
             is_ready_printed: false,
             usage: Usage::default(),
             usage_at: Instant::now(),
+            silence: Silence::new(Instant::now()),
+            death_timeout: Duration::from_secs(settings.death_timeout_seconds),
             failure: None,
             end: None,
         })
@@ -177,6 +184,7 @@ impl Shell {
                 self.read_signals();
             }
             self.measure();
+            self.look_at_silence();
             self.turn(&mut effects);
             if let Some(end) = self.end.take() {
                 self.slots.clear();
@@ -199,6 +207,8 @@ impl Shell {
         } else {
             deadline
         };
+        let silence = self.silence.due().filter(|_| !self.core.is_leaving());
+        let deadline = [deadline, silence].into_iter().flatten().min();
         let mut workers = Vec::with_capacity(self.slots.len());
         let mut fds: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd(), self.waker.as_fd()];
         for (worker, slot) in self.slots.iter().enumerate() {
@@ -506,6 +516,7 @@ impl Shell {
             match self.news.try_recv() {
                 Ok(News::Modules(modules)) => self.modules(modules),
                 Ok(News::Registered(identity, result)) => self.registered(&identity, result),
+                Ok(News::Unanswered(problem)) => self.unanswered(problem),
                 Ok(News::PreloadFailed(reason)) => {
                     let text = format!("the preload failed, so no task is taken: {reason}");
                     self.core.give_up(now(), &text);
@@ -601,59 +612,6 @@ impl Shell {
         self.core.own_usage(agent::Usage { rss_bytes, cpu_permille, memory_free_bytes });
     }
 
-    fn note(&mut self, note: Note) {
-        match note {
-            Note::Connected { epoch } => tracing::info!("connected to {}, epoch {epoch}", self.scheduler_address),
-            Note::Announced => {
-                let count = self.names.len();
-                tracing::info!("{count} {}", if count == 1 { "worker takes tasks" } else { "workers take tasks" });
-                self.print_ready();
-            }
-            Note::Disconnected => tracing::warn!("the connection to {} is lost", self.scheduler_address),
-            Note::Refused { reason } => tracing::warn!("the scheduler refused: {reason}"),
-            Note::Reset { reason } => tracing::warn!("connecting again: {reason}"),
-            Note::SchedulerEnded { reason } => {
-                let reason = if reason.is_empty() { reason } else { format!(" ({reason})") };
-                tracing::info!("the scheduler at {} has ended{reason}", self.scheduler_address);
-            }
-            Note::Forgotten { tasks } => {
-                tracing::warn!(
-                    "the scheduler was restarted and does not know the {tasks} tasks at hand; they are dropped"
-                );
-            }
-            // The error that the process ends with says it.
-            Note::Leaving { .. } if self.failure.is_some() => {}
-            Note::Leaving { reason } => tracing::info!("leaving: {reason}"),
-            Note::Retired { worker, reason } => {
-                tracing::error!(worker = self.names[worker as usize], "takes no more tasks: {reason}");
-            }
-            Note::Failed { task, attempt, function, worker, kind, message } => {
-                let attempt = if attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
-                let text = format!("task {task} of {function} failed{attempt}: {}: {message}", kind.words());
-                match self.names.get(worker as usize) {
-                    Some(name) => tracing::info!(worker = name, "{text}"),
-                    None => tracing::info!("{text}"),
-                }
-            }
-            Note::FailedMore { count } => {
-                let tasks = if count == 1 { "task" } else { "tasks" };
-                tracing::info!("{count} more {tasks} failed within that second; `scaler status` shows the newest");
-            }
-            Note::Stalled { worker, tasks, stalled_ms } => {
-                let tasks = if tasks == 1 { "the task".to_owned() } else { format!("any of the {tasks} tasks") };
-                let why = format!("it has not begun {tasks} at hand for {stalled_ms} ms");
-                tracing::warn!(worker = self.names[worker as usize], "killing the processor: {why}");
-            }
-            Note::Killing { worker, cause } => {
-                let why = match cause {
-                    InterruptCause::Cancel => "its task was canceled and did not end",
-                    InterruptCause::Timeout => "its task's time was over and it did not end",
-                };
-                tracing::info!(worker = self.names[worker as usize], "killing the processor: {why}");
-            }
-        }
-    }
-
     fn print_ready(&mut self) {
         if std::mem::replace(&mut self.is_ready_printed, true) {
             return;
@@ -675,7 +633,7 @@ impl Shell {
         self.end = Some(match reason {
             EndReason::Left => self.failure.take().map_or(Ok(ExitCode::SUCCESS), Err),
             EndReason::DeathTimeout => {
-                let text = format!("no scheduler at {} for the death timeout", self.scheduler_address);
+                let text = self.death();
                 Err(exit::coded(exit::DEATH_TIMEOUT, text))
             }
             EndReason::NoWorkers(reason) => {

@@ -14,12 +14,15 @@ use scaler_proto::message::Topic;
 
 use crate::{
     config::whole,
-    exit, logging,
+    exit, logging, resolve,
     watch::{WatchError, Watcher},
 };
 
 /// What answers no scheduler's client may be an object storage; that is asked no longer than this.
 const STORAGE_WAIT: Duration = Duration::from_secs(1);
+
+/// Nor is a resolver, for why nothing answers.
+const RESOLVE_WAIT: Duration = Duration::from_secs(2);
 
 /// How to reach the scheduler.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,7 +38,7 @@ pub(super) struct Connection {
 /// How to run a call.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct CallOptions {
-    /// What the worker must offer, as in linux,gpu=1
+    /// What the worker must offer, as in linux,gpu=2: the tag linux, and gpu with 2 or more
     #[arg(long, value_name = "CAPABILITIES", default_value_t = Capabilities::none(), hide_default_value = true)]
     pub(super) capabilities: Capabilities,
     /// A task that runs longer fails; without a cluster, how long to wait for one
@@ -85,6 +88,12 @@ impl Connection {
 
     /// Says what is there instead of a scheduler, where that can be found out.
     fn explained(&self, error: Error) -> anyhow::Error {
+        let is_unreachable = matches!(error, Error::Unreachable { .. });
+        let address = self.parsed().ok().filter(|_| is_unreachable);
+        if let Some(problem) = address.and_then(|address| resolve::problem(&address, RESOLVE_WAIT)) {
+            let message = format!("no scheduler answers at {}: {problem}", self.address);
+            return exit::helped(exit::UNREACHABLE, "unreachable", message, resolve::REMEDY);
+        }
         match &error {
             Error::Unreachable { .. } if self.is_object_storage() => exit::coded(
                 exit::UNREACHABLE,

@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
 /// The settings of a cluster that this call would meet, as flags of `scaler_cluster`.
 fn cluster_arguments(arguments: &RunArgs) -> Vec<OsString> {
     // The address is required and not used.
-    let mut line: Vec<OsString> = vec!["scaler run".into(), "tcp://127.0.0.1:0".into()];
+    let mut line: Vec<OsString> = vec!["scaler run".into(), "tcp://127.0.0.1:1".into()];
     for (flag, path) in [("--module-path", &arguments.module_path), ("--config", &arguments.config)] {
         if let Some(path) = path {
             line.extend([flag.into(), path.into()]);

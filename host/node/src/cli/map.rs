@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     fs::File,
     io::{self, BufRead, BufReader, IsTerminal as _, Write},
     ops::Range,
@@ -15,7 +16,7 @@ use std::{
     thread,
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use scaler_client::{
     BoundArguments, Error, Function, MapOptions, PipeItem, PipeReceiver, PipeSender, Value, blocking::Client,
 };
@@ -50,6 +51,9 @@ pub(super) struct MapArgs {
     /// is the argument list, an object the arguments by name, anything else the one argument]
     #[arg(long, value_name = "FILE")]
     each_line: Option<PathBuf>,
+    /// What is taken for a file of calls; those come from stdin
+    #[arg(value_name = "FILE", hide = true)]
+    input: Option<PathBuf>,
     #[command(flatten)]
     options: CallOptions,
     /// Say what goes wrong as one JSON object on the last line of stderr: {"error": {"type": .., "index": .., ..}}
@@ -61,6 +65,12 @@ pub(super) struct MapArgs {
 type Stopped = Option<anyhow::Error>;
 
 pub(super) fn map(arguments: &MapArgs) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &arguments.input {
+        let path = path.display();
+        let message = format!("unexpected argument `{path}`: the calls come from stdin");
+        let help = format!("write `< {path}`, or `--each-line {path}` to call it with each line as a string");
+        return Err(exit::helped(exit::USAGE, "usage", message, help));
+    }
     let input = Input::open(arguments)?;
     let client = arguments.connection.open()?;
     let interrupt = Interrupt::watch(&client)?;
@@ -312,13 +322,25 @@ fn progress(length: Option<u64>) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let (bar, form) = match length {
-        Some(length) => (ProgressBar::new(length), "{wide_bar} {human_pos}/{human_len} {per_sec} {eta}"),
-        None => (ProgressBar::new_spinner(), "{spinner} {human_pos} {per_sec} {elapsed}"),
+        Some(length) => (ProgressBar::new(length), "{wide_bar} {human_pos}/{human_len} {rate} {eta}"),
+        None => (ProgressBar::new_spinner(), "{spinner} {human_pos} {rate} {elapsed}"),
     };
     match ProgressStyle::with_template(form) {
-        Ok(style) => bar.with_style(style),
+        Ok(style) => bar.with_style(style.with_key("rate", |state: &ProgressState, line: &mut dyn fmt::Write| {
+            // A bar cannot fail for want of a figure.
+            let _ = line.write_str(&rate(state.per_sec()));
+        })),
         Err(_) => bar,
     }
+}
+
+/// Results a second, as exactly as anybody reads them.
+fn rate(per_second: f64) -> String {
+    if per_second < 99.95 {
+        return format!("{per_second:.1}/s");
+    }
+    // Saturates, far above what there can be.
+    format!("{}/s", HumanCount(per_second.round() as u64))
 }
 
 fn range(text: &str) -> Result<Range<i64>, String> {
@@ -339,6 +361,15 @@ mod tests {
     fn ranges_exclude_their_end_and_explain_themselves() {
         assert_eq!(range("-2..1_000"), Ok(-2..1000));
         assert!(range("5..1").is_err() && range("5").is_err() && range("a..b").is_err());
+    }
+
+    #[test]
+    fn rates_have_no_more_digits_than_anybody_reads() {
+        for (per_second, expected) in
+            [(0.0, "0.0/s"), (7.04, "7.0/s"), (99.94, "99.9/s"), (99.96, "100/s"), (53_829.3169, "53,829/s")]
+        {
+            assert_eq!(rate(per_second), expected);
+        }
     }
 
     #[test]

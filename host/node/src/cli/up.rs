@@ -141,7 +141,7 @@ pub(super) fn up(arguments: &UpArgs) -> anyhow::Result<ExitCode> {
 
 /// The sections of servers that the file has, after everything in it was checked.
 fn sections(file: &Path) -> Result<Vec<&'static str>, ConfigError> {
-    let report = config::check(file)?;
+    let report = config::check(file, None)?;
     let has = |name: &str| report.sections.iter().any(|section| section.name == name);
     let (has_scheduler, servers) =
         (has(SchedulerSettings::NAME), SERVERS.into_iter().filter(|name| has(name)).collect());

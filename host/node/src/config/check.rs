@@ -1,6 +1,10 @@
 //! A whole deployment file at once: the settings of all its commands, all its mistakes, and what does not fit together.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use scaler_net::Address;
 use serde_json::{Map, Value, json};
@@ -8,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{
     effective::Effective,
     file::{File, KNOWN_SECTIONS},
+    given::Given,
     mistake::{self, ConfigError, Mistake, Place},
     ports, sections,
 };
@@ -41,20 +46,45 @@ pub struct SectionReport {
     pub notices: Vec<String>,
 }
 
-/// Reads a file for all commands.
+/// A command with what is typed behind its name.
+#[derive(Clone, Copy, Debug)]
+pub struct CommandLine<'l> {
+    /// The program's name.
+    pub program: &'l str,
+    /// Its arguments.
+    pub arguments: &'l [OsString],
+}
+
+/// Reads a file for all commands; one of them may have been given arguments as well.
 ///
 /// # Errors
-/// When it cannot be read; mistakes in it are in the report.
-pub fn check(path: &Path) -> Result<Report, ConfigError> {
+/// When the file, or the command line, cannot be read; mistakes in it are in the report.
+pub fn check(path: &Path, line: Option<CommandLine<'_>>) -> Result<Report, ConfigError> {
+    let is_meant = |program: &str| line.filter(|line| line.program == program);
+    let mut all = Vec::new();
+    for section in sections::all() {
+        let words = |line: CommandLine<'_>| [&[line.program.into()], line.arguments].concat();
+        let typed = is_meant(section.program).map(|line| (section.typed)(words(line))).transpose()?;
+        all.push((section, typed));
+    }
     let file = File::read(path)?;
     let mut document = file.document("scheduler");
-    let (mut mistakes, mut sections) = (Vec::new(), Vec::new());
-    for section in sections::all() {
-        if !document.has(section.name) {
+    let (mut mistakes, mut sections, mut nowhere) = (Vec::new(), Vec::new(), Vec::new());
+    for (section, typed) in all {
+        // Who is given arguments is started, whether or not the file has something for it.
+        if !document.has(section.name) && typed.is_none() {
             continue;
         }
-        let checked = (section.check)(&file, &document);
+        let mut typed = typed.unwrap_or_default();
+        let other = typed.remove("config").filter(|given| !given.words.iter().any(|other| is_same(other, path)));
+        if let Some(Given { place, .. }) = other {
+            let message = format!("names another file than {}, which is checked here; leave it out", path.display());
+            let (section, key) = (section.name.to_owned(), "config".to_owned());
+            mistakes.push(Mistake::Value { place, section, key, message });
+        }
+        let checked = (section.check)(&file, &document, typed);
         mistakes.extend(checked.mistakes);
+        nowhere.extend(checked.nowhere);
         let warning = |line| format!("{}: [{}] {line}", path.display(), section.name);
         document.warnings.extend(checked.warnings.into_iter().map(warning));
         sections.push(SectionReport {
@@ -78,8 +108,16 @@ pub fn check(path: &Path) -> Result<Report, ConfigError> {
     }
     warnings.extend(contradictions(&sections));
     mistakes.extend(ports::taken_twice(&sections));
+    let any_free = ports::any_free(&sections);
+    nowhere.retain(|mistake| !any_free || !matches!(mistake.place(), Some(Place::File { .. })));
+    mistakes.extend(nowhere);
     tell_storage(&mut sections);
     Ok(Report { path: path.to_owned(), sections, mistakes: mistake::sorted(mistakes), warnings })
+}
+
+fn is_same(other: &OsString, path: &Path) -> bool {
+    let (other, path) = (fs::canonicalize(other), fs::canonicalize(path));
+    other.is_ok_and(|other| path.is_ok_and(|path| other == path))
 }
 
 /// Addresses of one deployment that do not meet.
@@ -113,9 +151,9 @@ fn contradictions(sections: &[SectionReport]) -> Vec<String> {
         // Port 0 is any port, and only the ready line tells which.
         let is_open = client.port() == Some(0) || server.port() == Some(0);
         // Watchers are served at the scheduler's own address too.
-        let is_open =
-            is_open || key == "monitor_address" && scheduler.as_ref().is_some_and(|(address, _)| *address == client);
-        if client != *server && !is_open {
+        let is_open = is_open
+            || key == "monitor_address" && scheduler.as_ref().is_some_and(|(it, _)| ports::reaches(&client, it));
+        if !ports::reaches(&client, server) && !is_open {
             warnings.push(format!("{place}: [{section}] {key} is {client}, but {what} {server} in this file"));
         }
     }

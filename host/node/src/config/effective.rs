@@ -92,7 +92,7 @@ impl Effective {
         match &self.place {
             Place::File { line, .. } if self.value.is_null() => format!("line {line}, see the error"),
             Place::File { line, .. } => format!("line {line}"),
-            Place::Flag | Place::Argument => "command line".to_owned(),
+            Place::Flag | Place::Argument => "flag".to_owned(),
             Place::Default => "default".to_owned(),
         }
     }

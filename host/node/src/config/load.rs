@@ -3,7 +3,7 @@
 //! What the file holds is written as flags, together with what was typed, and read by the one parser that the option
 //! declares. So a value means the same in both places, and there is one default.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::Path};
 
 use clap::{Args, Command};
 use scaler_proto::nearest::Hint;
@@ -16,6 +16,7 @@ use super::{
     file::{Document, File},
     given::{self, Given, Givens},
     mistake::{ConfigError, Gap, Mistake, Place},
+    ports,
     sections::{self, LoggingSettings},
 };
 
@@ -31,6 +32,9 @@ pub trait Section: Args {
     const REQUIRED: &'static [(&'static str, &'static str)];
     /// Tables that only the file can hold.
     const FILE_ONLY: &'static [&'static str] = &[];
+
+    /// Addresses of other servers, which port 0 does not lead to.
+    const DIALED: &'static [&'static str] = &[];
 
     /// Checks what types cannot.
     fn validate(&self, complain: &mut Complaints);
@@ -81,13 +85,13 @@ pub struct Loaded<T> {
 /// Everything that is wrong, at once where that is possible; also when only help was asked for.
 pub fn load<T: Section>(arguments: impl IntoIterator<Item = OsString>) -> Result<Loaded<T>, ConfigError> {
     let mut command = command::<T>();
-    let arguments = argv::expand(&mut command, T::FILE_ONLY, arguments)?;
-    let matches = command.try_get_matches_from_mut(arguments)?;
-    let typed = given::typed(&command, &matches);
-    let file = matches.get_one::<PathBuf>("config").map(|path| File::read(path)).transpose()?;
+    let typed = typed::<T>(&mut command, arguments)?;
+    let file = typed.get("config").and_then(|given| given.words.first());
+    let file = file.map(|path| File::read(Path::new(path))).transpose()?;
     let mut document = file.as_ref().map(|file| file.document(T::NAME)).unwrap_or_default();
     let layered = layer::<T>(&command, file.as_ref(), &document, typed);
     document.mistakes.extend(layered.mistakes);
+    document.mistakes.extend(ports::nowhere::<T>(&layered.effective));
     match layered.settings {
         Some(settings) if document.mistakes.is_empty() => Ok(Loaded {
             notices: settings.notices(),
@@ -97,6 +101,16 @@ pub fn load<T: Section>(arguments: impl IntoIterator<Item = OsString>) -> Result
         }),
         _ => Err(ConfigError::sorted(document.mistakes)),
     }
+}
+
+/// What was typed for a command; the first word is the program's name.
+pub(super) fn typed<T: Section>(
+    command: &mut Command,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<Givens, clap::Error> {
+    let arguments = argv::expand(command, T::FILE_ONLY, arguments)?;
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    Ok(given::typed(command, &matches))
 }
 
 /// The command line of a section's program.

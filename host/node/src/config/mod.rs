@@ -22,7 +22,7 @@ mod values;
 mod words;
 
 pub(crate) use argv::short_spellings;
-pub use check::{Report, SectionReport, check};
+pub use check::{CommandLine, Report, SectionReport, check};
 pub use complaints::Complaints;
 pub use docs::markdown_tables;
 pub use effective::{Derived, Effective};

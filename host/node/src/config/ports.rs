@@ -7,6 +7,8 @@ use scaler_net::Address;
 use super::{
     check::SectionReport,
     complaints::Complaints,
+    effective::Effective,
+    load::Section,
     mistake::{Mistake, Place},
 };
 
@@ -69,6 +71,49 @@ fn host(text: &str) -> Host {
         _ if text.eq_ignore_ascii_case("localhost") => Host::Loopback,
         _ => Host::Named(text.to_ascii_lowercase()),
     }
+}
+
+/// Whether whoever dials the one address gets to who listens at the other, unless the texts leave no way: a name may be
+/// any machine that can be reached at all.
+pub(super) fn reaches(dialed: &Address, listening: &Address) -> bool {
+    let (Address::Tcp { host: one, port }, Address::Tcp { host: other, port: same }) = (dialed, listening) else {
+        return dialed == listening;
+    };
+    let is_possible = match (host(one), host(other)) {
+        (_, Host::All) => true,
+        (Host::Named(one), Host::Named(other)) => {
+            one == other || one.parse::<IpAddr>().is_err() || other.parse::<IpAddr>().is_err()
+        }
+        // What another machine is called does not lead to what listens only to this one.
+        (Host::Named(_), Host::Loopback) => false,
+        (Host::All | Host::Loopback, Host::Named(other)) => other.parse::<IpAddr>().is_err(),
+        (Host::All | Host::Loopback, Host::Loopback) => true,
+    };
+    port == same && is_possible
+}
+
+/// Addresses of other servers with port 0, which only a server that listens can have.
+pub(super) fn nowhere<T: Section>(effective: &[Effective]) -> Vec<Mistake> {
+    let is_zero = |setting: &&Effective| T::DIALED.contains(&setting.key.as_str()) && has_port_zero(setting);
+    let mistake = |setting: &Effective| {
+        let address = setting.value.as_str().unwrap_or_default();
+        let message = format!(
+            "{address}: port 0 is any free port, for who listens; give the port that the server's ready line shows"
+        );
+        let (section, key) = (T::NAME.to_owned(), setting.key.clone());
+        Mistake::Value { place: setting.place.clone(), section, key, message }
+    };
+    effective.iter().filter(is_zero).map(mistake).collect()
+}
+
+fn has_port_zero(setting: &Effective) -> bool {
+    setting.value.as_str().and_then(|text| text.parse::<Address>().ok()).is_some_and(|it| it.port() == Some(0))
+}
+
+/// Whether a server of the file listens at any free port. Then only `scaler up`, which starts it, knows where it is.
+pub(super) fn any_free(sections: &[SectionReport]) -> bool {
+    let servers = sections.iter().filter(|section| matches!(section.name, "scheduler" | "object_storage_server"));
+    servers.flat_map(|section| &section.effective).any(has_port_zero)
 }
 
 /// A server of one section, and what says so.
@@ -150,6 +195,33 @@ mod tests {
             ("ipc:///tmp/a", "ipc:///tmp/b"),
         ] {
             assert!(!meet(one, other) && !meet(other, one), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn who_dials_a_name_or_everywhere_may_get_there() {
+        let reaches = |one: &str, other: &str| super::reaches(&one.parse().expect(one), &other.parse().expect(other));
+        for (dialed, listening) in [
+            ("tcp://127.0.0.1:1", "tcp://0.0.0.0:1"),
+            ("tcp://farm:1", "tcp://0.0.0.0:1"),
+            ("tcp://10.0.0.7:1", "tcp://*:1"),
+            ("tcp://localhost:1", "tcp://127.0.0.1:1"),
+            ("tcp://farm:1", "tcp://10.0.0.7:1"),
+            ("tcp://10.0.0.7:1", "tcp://farm:1"),
+            ("tcp://127.0.0.1:1", "tcp://farm:1"),
+            ("tcp://0.0.0.0:1", "tcp://localhost:1"),
+            ("ipc:///tmp/a", "ipc:///tmp/a"),
+        ] {
+            assert!(reaches(dialed, listening), "{dialed} {listening}");
+        }
+        for (dialed, listening) in [
+            ("tcp://farm:2", "tcp://0.0.0.0:1"),
+            ("tcp://farm:1", "tcp://127.0.0.1:1"),
+            ("tcp://10.0.0.8:1", "tcp://10.0.0.7:1"),
+            ("tcp://localhost:1", "tcp://10.0.0.7:1"),
+            ("ipc:///tmp/a", "tcp://127.0.0.1:1"),
+        ] {
+            assert!(!reaches(dialed, listening), "{dialed} {listening}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, fmt, str::FromStr};
 
+use scaler_net::{Address, AddressError};
 use scaler_proto::nearest::Hint;
 
 /// A word that is not among those a setting knows.
@@ -102,6 +103,14 @@ fn parsed<N: Whole>(text: &str) -> Option<N> {
     let is_grouped = text.split('_').all(|group| !group.is_empty());
     let digits = if is_grouped { text.trim().replace('_', "") } else { text.to_owned() };
     digits.parse().ok()
+}
+
+/// The address of a server that is somewhere already: unlike one to listen at, it is not offered port 0.
+pub(super) fn dialed(text: &str) -> Result<Address, String> {
+    text.parse().map_err(|error| match error {
+        AddressError::NoPort { text } => format!("address `{text}` has no port; write, for instance, `{text}:8516`"),
+        error => error.to_string(),
+    })
 }
 
 /// Names separated by commas; blanks around them do not count.

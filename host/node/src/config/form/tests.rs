@@ -208,12 +208,12 @@ fn the_table_of_grants_tells_wrong_types_in_the_same_way() {
         let text = format!("[cluster]\nscheduler_address = \"tcp://h:1\"\n{lines}\n");
         std::fs::write(&path, text).expect("file");
         let told: Vec<String> =
-            crate::config::check(&path).expect("a file").mistakes.iter().map(ToString::to_string).collect();
+            crate::config::check(&path, None).expect("a file").mistakes.iter().map(ToString::to_string).collect();
         assert!(told.iter().any(|line| line.contains(expected)), "{lines}: {told:#?}");
     }
     for line in ["top = 5", "[[top]]"] {
         std::fs::write(&path, format!("{line}\n")).expect("file");
-        let told = crate::config::check(&path).expect("a file").mistakes;
+        let told = crate::config::check(&path, None).expect("a file").mistakes;
         let message = told.first().expect("a mistake").to_string();
         assert!(
             message.contains(": [top]: expected a section, not ") && message.contains("write `[top]` on"),

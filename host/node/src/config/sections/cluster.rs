@@ -17,7 +17,7 @@ use crate::config::{
     grants::GrantSettings,
     load::Section,
     ports::{self, Taken},
-    values::{Names, NotWhole, at_least, boolean, only, whole},
+    values::{Names, NotWhole, at_least, boolean, dialed, only, whole},
     words::words,
 };
 
@@ -38,10 +38,10 @@ pub struct ClusterSettings {
     #[arg(long, short = 'c', value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The scheduler to work for
-    #[arg(value_name = "SCHEDULER_ADDRESS")]
+    #[arg(value_name = "SCHEDULER_ADDRESS", value_parser = dialed)]
     pub scheduler_address: Address,
     /// Object storage server to use [default: as the scheduler says]
-    #[arg(long, alias = "osa", value_name = "ADDRESS")]
+    #[arg(long, alias = "osa", value_name = "ADDRESS", value_parser = dialed)]
     pub object_storage_address: Option<Address>,
     /// Call that each processor makes before its first task: "module.path:function(args, key=value)"
     #[arg(long, value_name = "CALL")]
@@ -58,7 +58,7 @@ pub struct ClusterSettings {
     /// Names of the workers, separated by commas, one for each [default: the host's name, numbered]
     #[arg(long, alias = "wn", value_name = "NAMES", default_value_t = Names::default(), hide_default_value = true)]
     pub worker_names: Names,
-    /// What each worker offers, as in linux,cpu=8
+    /// What each worker offers, as in linux,cpu=8; cpu=8 takes tasks that ask for cpu, or for cpu=8 or less
     #[arg(long, alias = "pwc", value_name = "CAPABILITIES", default_value_t = Capabilities::none(), hide_default_value = true)]
     pub per_worker_capabilities: Capabilities,
     /// Most tasks assigned to one worker, the running one included
@@ -146,6 +146,7 @@ impl Section for ClusterSettings {
     const ABOUT: &'static str = "Runs workers: processes that run tasks of a scheduler, each task in a sandbox";
     const REQUIRED: &'static [(&'static str, &'static str)] = &[("scheduler_address", "tcp://127.0.0.1:8516")];
     const FILE_ONLY: &'static [&'static str] = &["grants"];
+    const DIALED: &'static [&'static str] = &["scheduler_address", "object_storage_address"];
 
     fn validate(&self, complain: &mut Complaints) {
         let names = self.worker_names.as_slice();

@@ -20,14 +20,17 @@ pub use scheduler::{AllocatePolicy, SchedulerSettings};
 pub use top::TopSettings;
 pub use webui::WebUiSettings;
 
+use std::ffi::OsString;
+
 use clap::Command;
 
 use super::{
     effective::Effective,
     file::{Document, File},
     given::Givens,
-    load::{Section, command, keys, layer},
+    load::{Section, command, keys, layer, typed},
     mistake::Mistake,
+    ports,
     values::{NotWhole, only},
 };
 
@@ -45,8 +48,10 @@ pub(super) struct Described {
     pub(super) program: &'static str,
     pub(super) command: fn() -> Command,
     pub(super) file_only: &'static [&'static str],
-    /// What a file gives for it, without flags.
-    pub(super) check: fn(&File, &Document<'_>) -> Checked,
+    /// What its command line gives; the first word is the program's name.
+    pub(super) typed: fn(Vec<OsString>) -> Result<Givens, clap::Error>,
+    /// What a file gives for it, under what was typed.
+    pub(super) check: fn(&File, &Document<'_>, Givens) -> Checked,
     has: fn(&str) -> bool,
 }
 
@@ -54,6 +59,8 @@ pub(super) struct Described {
 pub(super) struct Checked {
     pub(super) effective: Vec<Effective>,
     pub(super) mistakes: Vec<Mistake>,
+    /// Mistakes, unless `scaler up` puts the servers' own addresses in their place.
+    pub(super) nowhere: Vec<Mistake>,
     pub(super) notices: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
@@ -66,12 +73,14 @@ pub(super) fn all() -> [Described; 5] {
             program: T::COMMAND,
             command: command::<T>,
             file_only: T::FILE_ONLY,
-            check: |file, document| {
-                let layered = layer::<T>(&command::<T>(), Some(file), document, Givens::new());
+            typed: |arguments| typed::<T>(&mut command::<T>(), arguments),
+            check: |file, document, typed| {
+                let layered = layer::<T>(&command::<T>(), Some(file), document, typed);
                 let (effective, mistakes) = (layered.effective, layered.mistakes);
+                let nowhere = ports::nowhere::<T>(&effective);
                 let told = layered.settings.map(|settings| (settings.notices(), settings.warnings()));
                 let (notices, warnings) = told.unwrap_or_default();
-                Checked { effective, mistakes, notices, warnings }
+                Checked { effective, mistakes, nowhere, notices, warnings }
             },
             has: |key| keys::<T>(&command::<T>()).contains(&key),
         }

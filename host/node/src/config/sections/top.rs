@@ -9,7 +9,7 @@ use super::{LoggingLevel, LoggingSettings};
 use crate::config::{
     complaints::Complaints,
     load::Section,
-    values::{at_least, boolean},
+    values::{at_least, boolean, dialed},
 };
 
 /// Settings of `scaler_top`, section `[top]`.
@@ -20,7 +20,7 @@ pub struct TopSettings {
     pub config: Option<PathBuf>,
     /// The scheduler's address, or its monitor address (port + 2 unless set otherwise), which keeps watchers off the
     /// port of the clients
-    #[arg(value_name = "MONITOR_ADDRESS")]
+    #[arg(value_name = "MONITOR_ADDRESS", value_parser = dialed)]
     pub monitor_address: Address,
     /// Give up when no scheduler answers for this long at the start
     #[arg(long, short = 't', value_name = "SECONDS", default_value_t = 5, value_parser = at_least(1_u64))]
@@ -38,6 +38,7 @@ impl Section for TopSettings {
     const COMMAND: &'static str = "scaler_top";
     const ABOUT: &'static str = "Shows a cluster in the terminal as it works";
     const REQUIRED: &'static [(&'static str, &'static str)] = &[("monitor_address", "tcp://127.0.0.1:8518")];
+    const DIALED: &'static [&'static str] = &["monitor_address"];
 
     fn validate(&self, complain: &mut Complaints) {
         if self.json && !self.once {

@@ -9,7 +9,7 @@ use super::LoggingSettings;
 use crate::config::{
     complaints::Complaints,
     load::Section,
-    values::{boolean, only},
+    values::{boolean, dialed, only},
 };
 
 /// Settings of `scaler_ui`, section `[webui]`.
@@ -20,7 +20,7 @@ pub struct WebUiSettings {
     pub config: Option<PathBuf>,
     /// The scheduler's address, or its monitor address (port + 2 unless set otherwise), which keeps watchers off the
     /// port of the clients
-    #[arg(value_name = "MONITOR_ADDRESS")]
+    #[arg(value_name = "MONITOR_ADDRESS", value_parser = dialed)]
     pub monitor_address: Address,
     /// Name or IP address to serve the page on; 0.0.0.0 lets other machines read it
     #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
@@ -41,6 +41,7 @@ impl Section for WebUiSettings {
     const COMMAND: &'static str = "scaler_ui";
     const ABOUT: &'static str = "Serves a page that shows a cluster as it works";
     const REQUIRED: &'static [(&'static str, &'static str)] = &[("monitor_address", "tcp://127.0.0.1:8518")];
+    const DIALED: &'static [&'static str] = &["monitor_address"];
 
     fn validate(&self, complain: &mut Complaints) {
         if let Some(problem) = host_problem(&self.web_host) {
