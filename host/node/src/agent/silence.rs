@@ -42,7 +42,7 @@ impl Silence {
     }
 
     /// For how long it has been silent, if that is to be said now.
-    pub(super) fn to_say(&mut self, now: Instant) -> Option<Duration> {
+    pub(super) fn says(&mut self, now: Instant) -> Option<Duration> {
         let since = self.since?;
         if now < self.due()? {
             return None;
@@ -61,17 +61,17 @@ mod tests {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
         let mut silence = Silence::new(start);
-        assert_eq!((silence.to_say(at(1)), silence.due()), (None, Some(at(2))));
-        assert_eq!(silence.to_say(at(2)), Some(Duration::from_secs(2)));
-        assert_eq!((silence.to_say(at(61)), silence.to_say(at(62))), (None, Some(Duration::from_secs(62))));
+        assert_eq!((silence.says(at(1)), silence.due()), (None, Some(at(2))));
+        assert_eq!(silence.says(at(2)), Some(Duration::from_secs(2)));
+        assert_eq!((silence.says(at(61)), silence.says(at(62))), (None, Some(Duration::from_secs(62))));
         silence.broken();
-        assert_eq!((silence.to_say(at(200)), silence.due()), (None, None));
+        assert_eq!((silence.says(at(200)), silence.due()), (None, None));
         silence.begins(at(200));
         silence.begins(at(201));
-        assert_eq!(silence.to_say(at(203)), Some(Duration::from_secs(3)));
+        assert_eq!(silence.says(at(203)), Some(Duration::from_secs(3)));
         // A link that comes and goes does not fill the log.
         silence.broken();
         silence.begins(at(210));
-        assert_eq!((silence.to_say(at(220)), silence.due()), (None, Some(at(263))));
+        assert_eq!((silence.says(at(220)), silence.due()), (None, Some(at(263))));
     }
 }

@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn rates_have_no_more_digits_than_anybody_reads() {
         for (per_second, expected) in
-            [(0.0, "0.0/s"), (7.04, "7.0/s"), (99.94, "99.9/s"), (99.96, "100/s"), (53_829.3169, "53,829/s")]
+            [(0.0, "0.0/s"), (7.04, "7.0/s"), (99.94, "99.9/s"), (99.96, "100/s"), (53_829.32, "53,829/s")]
         {
             assert_eq!(rate(per_second), expected);
         }

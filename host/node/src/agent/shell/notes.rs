@@ -77,7 +77,7 @@ impl Shell {
 
     /// Says that nobody answers, when that is due. The name is looked up first, beside the loop.
     pub(super) fn look_at_silence(&mut self) {
-        if self.core.is_leaving() || self.silence.to_say(Instant::now()).is_none() {
+        if self.core.is_leaving() || self.silence.says(Instant::now()).is_none() {
             return;
         }
         let (address, desk) = (self.scheduler_address.clone(), self.desk.clone());
