@@ -178,6 +178,28 @@ const FILES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "[[cluster]]\nscheduler_address = \"tcp://h:1\"\n",
+        &[(
+            ":1: [cluster]: expected a section, not a list",
+            "write `[cluster]` on a line of its own, with its keys below it",
+        )],
+    ),
+    (
+        "[clustre]\nscheduler_address = \"tcp://h:1\"\n",
+        &[(":1: there is no section [clustre]", "did you mean [cluster]?")],
+    ),
+    (
+        "scheduler_address = \"tcp://h:1\"\n",
+        &[(
+            ":1: `scheduler_address` stands outside of any section",
+            "put it under `[scheduler]` or `[cluster]`, whichever it is meant for",
+        )],
+    ),
+    (
+        "[cluster]\nscheduler_address = \"tcp://h:1\"\nworker_names = \"a, ,b\"\n",
+        &[(":3: [cluster] worker_names: name 2 of `a, ,b` is empty", "give it a name, or write `a,b`")],
+    ),
+    (
         "[cluster]\nscheduler_address = \"tcp://h:1\"\nper_worker_capabilities = { gpu = 2 }\ngrants = {}\n\
          [cluster.grants]\nclock = false\n",
         &[
@@ -213,6 +235,32 @@ fn what_is_missing_or_there_twice_or_in_another_form_is_told_with_line_key_and_r
                 assert!(has_place && error.ends_with(end), "{error}\nis not\n{begin} .. {end}");
             }
         }
+    }
+}
+
+#[test]
+fn a_key_outside_of_any_section_is_told_where_it_belongs() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("deploy.toml");
+    let name = path.to_str().expect("text");
+    for (line, told) in [
+        ("num_of_workers = 3", "; put it under `[cluster]`"),
+        ("web_port = 8081", "; put it under `[webui]`"),
+        ("max_attempts = 3", "; put it under `[scheduler]`"),
+        (
+            "logging_level = \"INFO\"",
+            "; put it under `[scheduler]`, `[cluster]`, `[object_storage_server]` or `[webui]`, whichever it is meant for",
+        ),
+        ("num_of_worker = 3", ", and no section has such a key; did you mean `num_of_workers` under `[cluster]`?"),
+        ("banana = 3", ", and no section has such a key; leave it out (-h of a command lists its keys)"),
+    ] {
+        fs::write(&path, format!("{line}\n")).expect("file");
+        let key = line.split(' ').next().expect("a key");
+        let expected = format!("error: {name}:1: `{key}` stands outside of any section{told}\n");
+        let checked = scaler(&["config", "check", name]);
+        assert_eq!((checked.status.code(), text(&checked.stderr)), (Some(2), expected.clone()));
+        let cluster = Command::new(env!("CARGO_BIN_EXE_scaler_cluster")).args(["-c", name]).output().expect("cluster");
+        assert!(text(&cluster.stderr).starts_with(&expected), "{}", text(&cluster.stderr));
     }
 }
 

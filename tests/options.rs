@@ -431,6 +431,14 @@ fn what_nobody_gave_is_shown_as_it_will_be_and_what_it_is_derived_from() {
     assert_eq!(cluster["worker_names"]["source"], "derived");
     let names: Vec<&str> = cluster["worker_names"]["value"].as_str().expect("names").split(',').collect();
     assert!(names.len() == 2 && names[1].ends_with("-2"), "{names:?}");
+    assert_eq!(cluster["num_of_workers"]["source"], "file");
+    let other = folder.path().join("names.toml");
+    fs::write(&other, "[cluster]\nscheduler_address = 'tcp://127.0.0.1:7000'\n").expect("file");
+    let other = other.to_str().expect("text");
+    let counted = scaler(&["config", "check", "--json", other, "cluster", "--worker-names", "a,b,c"]);
+    let counted: Value = serde_json::from_slice(&counted.stdout).expect("JSON");
+    let workers = &counted["sections"]["cluster"]["settings"]["num_of_workers"];
+    assert_eq!(*workers, json!({"value": 3, "source": "derived", "from": "worker_names"}));
     let shown = text(&scaler(&["config", "check", name]).stdout);
     let line = |key: &str| {
         let found = shown.lines().find(|line| line.split_whitespace().next() == Some(key));

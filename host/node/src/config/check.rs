@@ -68,7 +68,7 @@ pub fn check(path: &Path, line: Option<CommandLine<'_>>) -> Result<Report, Confi
         all.push((section, typed));
     }
     let file = File::read(path)?;
-    let mut document = file.document("scheduler");
+    let mut document = file.document();
     let (mut mistakes, mut sections, mut nowhere) = (Vec::new(), Vec::new(), Vec::new());
     for (section, typed) in all {
         // Who is given arguments is started, whether or not the file has something for it.

@@ -86,6 +86,6 @@ mod tests {
     fn the_tables_name_short_flags_and_computed_defaults() {
         let tables = markdown_tables();
         assert!(tables.contains("`-wtqs` `--per-worker-task-queue-size` | `1000` |"), "{tables}");
-        assert!(tables.contains("| number of CPUs - 1, at least 1 |"), "{tables}");
+        assert!(tables.contains("| number of CPUs - 1, at least 1; with worker_names, one for each |"), "{tables}");
     }
 }

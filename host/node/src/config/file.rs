@@ -16,7 +16,7 @@ use super::{
     form,
     mistake::{self, ConfigError, Mistake, Place},
     repeated::{self, Repeated},
-    syntax,
+    sections, syntax,
 };
 
 /// Sections that belong to some command, ours or the original's. All others are read over with a warning.
@@ -90,8 +90,8 @@ impl File {
         Ok(Self { path: path.to_owned(), text })
     }
 
-    /// The file, read for the command of the section `reader` (which a key that stands too early was meant for).
-    pub(super) fn document(&self, reader: &str) -> Document<'_> {
+    /// The file, section by section.
+    pub(super) fn document(&self) -> Document<'_> {
         let (tables, errors) = DeTable::parse_recoverable(&self.text);
         let mut document = Document::default();
         for error in errors {
@@ -140,8 +140,8 @@ impl File {
                     section,
                 }),
                 _ => {
-                    let reader = reader.to_owned();
-                    document.mistakes.push(Mistake::NoSection { place, key: section, section: reader });
+                    let (owners, nearest) = (sections::owners_of(&section), sections::nearest_key(&section));
+                    document.mistakes.push(Mistake::NoSection { place, key: section, owners, nearest });
                 }
             }
         }

@@ -36,6 +36,9 @@ pub trait Section: Args {
     /// Addresses of other servers, which port 0 does not lead to.
     const DIALED: &'static [&'static str] = &[];
 
+    /// Settles options that nobody gave by those that somebody gave.
+    fn settle(&mut self, _is_given: &dyn Fn(&str) -> bool) {}
+
     /// Checks what types cannot.
     fn validate(&self, complain: &mut Complaints);
 
@@ -88,7 +91,7 @@ pub fn load<T: Section>(arguments: impl IntoIterator<Item = OsString>) -> Result
     let typed = typed::<T>(&mut command, arguments)?;
     let file = typed.get("config").and_then(|given| given.words.first());
     let file = file.map(|path| File::read(Path::new(path))).transpose()?;
-    let mut document = file.as_ref().map(|file| file.document(T::NAME)).unwrap_or_default();
+    let mut document = file.as_ref().map(File::document).unwrap_or_default();
     let layered = layer::<T>(&command, file.as_ref(), &document, typed);
     document.mistakes.extend(layered.mistakes);
     document.mistakes.extend(ports::nowhere::<T>(&layered.effective));
@@ -191,7 +194,11 @@ pub(super) fn layer<T: Section>(
         if is_readable && !broken.iter().any(|(broken, _)| broken == key) && !mistyped.contains(key) {
             let (section, key) = (T::NAME.to_owned(), (*key).to_owned());
             let (gap, example) = (gap::<T>(file, document), (*example).to_owned());
-            mistakes.push(Mistake::Missing { gap, section, key, example, program: T::COMMAND });
+            let is_told = matches!(gap, Gap::NoSection(_))
+                && document.mistakes.iter().any(|mistake| mistake.explains_gap(T::NAME, &key));
+            if !is_told {
+                mistakes.push(Mistake::Missing { gap, section, key, example, program: T::COMMAND });
+            }
         }
         // With something in its place the rest can still be checked.
         givens.insert((*key).to_owned(), Given { words: vec![example.into()], place: Place::Default });
@@ -300,6 +307,7 @@ fn settle<T: Section>(
             settings.take_table(&entry.key, &entry.value, &mut complaints);
         }
     }
+    settings.settle(&|key| givens.contains_key(key));
     settings.validate(&mut complaints);
     mistakes.extend(complaints.into_mistakes(T::NAME, file, givens));
     Some(settings)

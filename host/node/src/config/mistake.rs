@@ -60,14 +60,16 @@ pub enum Mistake {
         nearest: String,
     },
     /// A key before the first section.
-    #[error("{place}: `{key}` stands outside of any section; put it under `[{section}]`")]
+    #[error("{place}: `{key}` stands outside of any section{}", home(owners, nearest.as_ref()))]
     NoSection {
         /// Where.
         place: Place,
         /// The key.
         key: String,
-        /// The section that is read.
-        section: String,
+        /// The sections that have such a key.
+        owners: Vec<&'static str>,
+        /// The key that was probably meant, and a section that has it, when none has this one.
+        nearest: Option<(String, &'static str)>,
     },
     /// A value of the wrong type or outside of what it can be.
     #[error("{place}: {}: {message}", name(place, section, key))]
@@ -170,10 +172,13 @@ impl Mistake {
             Self::Syntax { .. } => None,
             Self::UnknownKey { section, .. }
             | Self::UnknownSection { section, .. }
-            | Self::NoSection { section, .. }
             | Self::Value { section, .. }
             | Self::Repeated { section, .. }
             | Self::Missing { section, .. } => Some(section),
+            Self::NoSection { owners, .. } => match owners[..] {
+                [owner] => Some(owner),
+                _ => None,
+            },
         }
     }
 
@@ -193,6 +198,16 @@ impl Mistake {
     /// Whether it is a key that stands where this one was probably meant.
     pub(super) fn means(&self, key: &str) -> bool {
         matches!(self, Self::UnknownKey { nearest: Hint(Some(nearest)), owner: None, .. } if nearest == key)
+    }
+
+    /// Whether it says why a section, which `key` would stand in, is not there.
+    pub(super) fn explains_gap(&self, wanted: &str, wanted_key: &str) -> bool {
+        match self {
+            Self::Value { section, key, .. } => section == wanted && key.is_empty(),
+            Self::UnknownSection { nearest, .. } => nearest == wanted,
+            Self::NoSection { key, .. } => key == wanted_key,
+            _ => false,
+        }
     }
 
     /// For the order in which mistakes are told: as in the file, after those of the command line.
@@ -228,6 +243,21 @@ fn readable(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => "give this user the right to read it",
         io::ErrorKind::InvalidData => "give a TOML file, saved as UTF-8",
         _ => "give the path of a file that is there",
+    }
+}
+
+/// Where a key belongs that stands outside of any section.
+fn home(owners: &[&str], nearest: Option<&(String, &'static str)>) -> String {
+    let sections = owners.iter().map(|owner| format!("`[{owner}]`")).collect::<Vec<_>>();
+    match (sections.split_last(), nearest) {
+        (Some((only, [])), _) => format!("; put it under {only}"),
+        (Some((last, others)), _) => {
+            format!("; put it under {} or {last}, whichever it is meant for", others.join(", "))
+        }
+        (None, Some((key, section))) => {
+            format!(", and no section has such a key; did you mean `{key}` under `[{section}]`?")
+        }
+        (None, None) => ", and no section has such a key; leave it out (-h of a command lists its keys)".to_owned(),
     }
 }
 

@@ -113,7 +113,7 @@ fn every_mistake_of_a_file_is_named_with_its_line_and_remedy() {
          banana = 1\n\
          logging_level = \"LOUD\"\n\
          logging_paths = \"/dev/stdout\"\n\
-         worker_names = \"a,b\"\n\
+         worker_names = \"a,,b\"\n\
          preload = \"no colon\"\n\
          [cluster.grants]\n\
          clocks = true\n\
@@ -135,7 +135,7 @@ fn every_mistake_of_a_file_is_named_with_its_line_and_remedy() {
         "deploy.toml:10: [cluster] logging_level: `LOUD` is not one of NOTSET, DEBUG",
         "deploy.toml:11: [cluster] logging_paths: expected a list of strings, not the string \"/dev/stdout\"; write `logging_paths = \
          [\"/dev/stdout\"]`",
-        "deploy.toml:12: [cluster] worker_names: num_of_workers is",
+        "deploy.toml:12: [cluster] worker_names: name 2 of `a,,b` is empty; give it a name, or write `a,b`",
         "deploy.toml:13: [cluster] preload",
         "deploy.toml:15: [cluster.grants] clocks: there is no such key; there are environment, network, clock, random, directories; did you mean `clock`?",
         "deploy.toml:16: [cluster.grants.directories] guest_path: is missing",
@@ -155,7 +155,8 @@ fn broken_toml_a_missing_file_and_a_missing_address_are_clear() {
     let text = mistakes::<ClusterSettings>("");
     assert!(text.contains("`scheduler_address`") && text.contains("[cluster]"), "{text}");
     let file = File::new("num_of_workers = 3\n[cluster]\n");
-    assert!(mistakes::<ClusterSettings>(&file.flag()).contains("deploy.toml:1: `num_of_workers` stands outside"));
+    let text = mistakes::<ClusterSettings>(&file.flag());
+    assert!(text.contains("deploy.toml:1: `num_of_workers` stands outside of any section; put it under `[cluster]`"));
     let file = File::new("[garage]\ncars = 2\n[scheduler]\nscheduler_address='tcp://127.0.0.1:1'\n");
     assert_eq!(load::<SchedulerSettings>(arguments(&file.flag())).expect("loads").warnings.len(), 1);
 }
@@ -196,6 +197,13 @@ fn a_cluster_has_at_most_1024_workers_each_with_its_own_name() {
     let file = File::new("[cluster]\nscheduler_address='tcp://a:1'\nnum_of_workers=100000\n");
     let text = mistakes::<ClusterSettings>(&file.flag());
     assert!(text.contains("deploy.toml:3: [cluster] num_of_workers: 100000 is out of range"), "{text}");
+    assert_eq!(cluster("tcp://a:1 -wn a,b,c").names(), ["a", "b", "c"]);
+    let names: Vec<String> = (0..1025).map(|name| name.to_string()).collect();
+    let text = mistakes::<ClusterSettings>(&format!("tcp://a:1 -wn {}", names.join(",")));
+    assert!(
+        text.contains("--worker-names: 1025 names are more than a cluster has workers; give at most 1024"),
+        "{text}"
+    );
     let text = mistakes::<ClusterSettings>("tcp://a:1 -n 2 -wn a,a");
     assert!(text.contains("--worker-names: `a` is given twice"), "{text}");
 }

@@ -1,6 +1,6 @@
 //! Small value types of settings that no other crate has, and the parsers that say in plain words what they expect.
 
-use std::{convert::Infallible, fmt, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use scaler_net::{Address, AddressError};
 use scaler_proto::nearest::Hint;
@@ -125,11 +125,38 @@ impl Names {
     }
 }
 
-impl FromStr for Names {
-    type Err = Infallible;
+/// A list of names with nothing between two of its commas, or at an end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("name {position} of `{text}` is empty; {}", remedy(.others))]
+pub struct EmptyName {
+    text: String,
+    /// Counted from 1.
+    position: usize,
+    others: Names,
+}
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()))
+fn remedy(others: &Names) -> String {
+    match others.as_slice() {
+        [] => "write names with commas between them, or leave them out".to_owned(),
+        _ => format!("give it a name, or write `{others}`"),
+    }
+}
+
+impl FromStr for Names {
+    type Err = EmptyName;
+
+    fn from_str(text: &str) -> Result<Self, EmptyName> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+        match names.iter().position(String::is_empty) {
+            None => Ok(Self(names)),
+            Some(at) => {
+                let others = Self(names.into_iter().filter(|name| !name.is_empty()).collect());
+                Err(EmptyName { text: text.to_owned(), position: at + 1, others })
+            }
+        }
     }
 }
 

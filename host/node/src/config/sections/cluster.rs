@@ -52,7 +52,8 @@ pub struct ClusterSettings {
     /// Folder with the components whose functions can be called
     #[arg(long, value_name = "DIR", default_value = "./modules")]
     pub module_path: PathBuf,
-    /// Workers of this cluster, each with a processor process of its own [default: number of CPUs - 1, at least 1]
+    /// Workers of this cluster, each with a processor process of its own [default: number of CPUs - 1, at least 1;
+    /// with worker_names, one for each]
     #[arg(long, short = 'n', value_name = "N", default_value_t = default_workers(), hide_default_value = true, value_parser = workers())]
     pub num_of_workers: u32,
     /// Names of the workers, separated by commas, one for each [default: the host's name, numbered]
@@ -148,8 +149,23 @@ impl Section for ClusterSettings {
     const FILE_ONLY: &'static [&'static str] = &["grants"];
     const DIALED: &'static [&'static str] = &["scheduler_address", "object_storage_address"];
 
+    fn settle(&mut self, is_given: &dyn Fn(&str) -> bool) {
+        let names = self.worker_names.as_slice().len();
+        if names > 0 && !is_given("num_of_workers") {
+            self.num_of_workers = u32::try_from(names).unwrap_or(u32::MAX);
+        }
+    }
+
     fn validate(&self, complain: &mut Complaints) {
         let names = self.worker_names.as_slice();
+        if self.num_of_workers > WORKERS_MAX {
+            let message = format!(
+                "{} names are more than a cluster has workers; give at most {WORKERS_MAX}, and start more clusters for \
+                 more workers",
+                names.len()
+            );
+            complain.about("worker_names", message);
+        }
         if !names.is_empty() && names.len() != self.num_of_workers as usize {
             let named = if names.len() == 1 { "1 name is" } else { &format!("{} names are", names.len()) };
             let (have, want) = (names.join(", "), self.num_of_workers);
@@ -179,9 +195,13 @@ impl Section for ClusterSettings {
     }
 
     fn derived(&self) -> Vec<Derived> {
+        let workers = match self.worker_names.as_slice() {
+            [] => "number of CPUs - 1, at least 1",
+            _ => "worker_names",
+        };
         vec![
             Derived::from("object_storage_address", serde_json::Value::Null, "the scheduler tells it"),
-            Derived::from("num_of_workers", self.num_of_workers, "number of CPUs - 1, at least 1"),
+            Derived::from("num_of_workers", self.num_of_workers, workers),
             Derived::from("worker_names", self.names().join(","), "the host's name, numbered"),
         ]
     }

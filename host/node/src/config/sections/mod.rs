@@ -23,6 +23,7 @@ pub use webui::WebUiSettings;
 use std::ffi::OsString;
 
 use clap::Command;
+use scaler_proto::nearest::nearest;
 
 use super::{
     effective::Effective,
@@ -52,7 +53,7 @@ pub(super) struct Described {
     pub(super) typed: fn(Vec<OsString>) -> Result<Givens, clap::Error>,
     /// What a file gives for it, under what was typed.
     pub(super) check: fn(&File, &Document<'_>, Givens) -> Checked,
-    has: fn(&str) -> bool,
+    keys: fn() -> Vec<String>,
 }
 
 /// What a file gives for one command.
@@ -82,7 +83,7 @@ pub(super) fn all() -> [Described; 5] {
                 let (notices, warnings) = told.unwrap_or_default();
                 Checked { effective, mistakes, nowhere, notices, warnings }
             },
-            has: |key| keys::<T>(&command::<T>()).contains(&key),
+            keys: || keys::<T>(&command::<T>()).into_iter().map(str::to_owned).collect(),
         }
     }
     [
@@ -102,7 +103,24 @@ pub fn commands() -> Vec<(&'static str, Command)> {
 
 /// The section that has such a key, if only one has.
 pub(super) fn owner_of(key: &str) -> Option<&'static str> {
-    let all = all();
-    let mut owners = all.iter().filter(|section| (section.has)(key)).map(|section| section.name);
-    owners.next().filter(|_| owners.next().is_none())
+    match owners_of(key)[..] {
+        [owner] => Some(owner),
+        _ => None,
+    }
+}
+
+/// The sections that have such a key.
+pub(super) fn owners_of(key: &str) -> Vec<&'static str> {
+    all()
+        .iter()
+        .filter(|section| (section.keys)().iter().any(|known| known == key))
+        .map(|section| section.name)
+        .collect()
+}
+
+/// The key of any section that is nearest to this one, with the first section that has it.
+pub(super) fn nearest_key(key: &str) -> Option<(String, &'static str)> {
+    let all = all().map(|section| ((section.keys)(), section.name));
+    let found = nearest(key, all.iter().flat_map(|(keys, _)| keys).map(String::as_str))?;
+    all.iter().find(|(keys, _)| keys.iter().any(|known| known == found)).map(|(_, name)| (found.to_owned(), *name))
 }
