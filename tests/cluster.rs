@@ -169,6 +169,12 @@ fn large_values_pass_byte_for_byte_and_not_through_the_scheduler() {
         assert_eq!(out.stdout.len(), size);
         assert!(out.stdout.iter().enumerate().all(|(index, byte)| *byte == (index as u64 + round) as u8));
     }
+    // Without a cluster, and so without a storage.
+    let call = format!("behaviour.work:counting_bytes({size}, 1)");
+    let modules = stack.dir.path().join("modules");
+    let out = scaler(&["run", &call, "--module-path", &modules.to_string_lossy(), "--output", "raw"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    assert!(out.stdout.len() == size && out.stdout.iter().enumerate().all(|(at, byte)| *byte == (at as u64 + 1) as u8));
     // And the other way: 20 MB of arguments.
     let client = scaler_client::blocking::Client::connect(&stack.address()).expect("connect");
     let function = client.function("behaviour.work:echo_bytes").expect("function");

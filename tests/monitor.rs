@@ -347,6 +347,9 @@ fn a_running_task_is_canceled_from_outside() {
     let replies: Vec<Value> = text(&out.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!((&replies[0]["task"], &replies[0]["canceled"]), (&first.as_str().into(), &true.into()));
     assert_eq!((&replies[0]["state"], replies.len()), (&"running".into(), 2));
+    for id in [&first, &second] {
+        stack.scheduler.wait_log(&format!(" cancels task {id} of behaviour.hostile:spin_forever"));
+    }
     for future in [&mut running, &mut waiting] {
         let error = future.result_timeout::<Value>(LONG).expect_err("it was canceled");
         assert!(error.to_string().contains("canceled by scaler cancel (client-"), "{error}");

@@ -190,6 +190,10 @@ impl Shell {
         let link = if is_monitor { &mut self.monitor } else { &mut self.main };
         link.drain(&mut events, DRAIN_MESSAGES, DRAIN_BYTES)?;
         for event in events.drain(..) {
+            if let Event::Up(peer) | Event::Down(peer) = &event {
+                let what = if matches!(event, Event::Up(_)) { "connected" } else { "is gone" };
+                tracing::debug!("peer {} {what}", core_peer(*peer, is_monitor).0);
+            }
             match event {
                 Event::Up(peer) if is_monitor => {
                     self.core.connected_monitor(now, core_peer(peer, is_monitor), &mut self.effects);
@@ -205,7 +209,10 @@ impl Shell {
 
     fn message(&mut self, now: Time, peer: PeerId, frames: Frames) {
         match wire::decode(frames) {
-            Ok(packet) => self.core.handle(now, peer, packet, &mut self.effects),
+            Ok(packet) => {
+                tracing::debug!("from peer {}: {:?} ({})", peer.0, packet.message.kind(), packet.message.count());
+                self.core.handle(now, peer, packet, &mut self.effects);
+            }
             Err(WireError::UnknownKind { kind, epoch, sequence, ack }) => {
                 let numbers = Numbers { epoch, sequence, ack };
                 self.core.handle_unknown(now, peer, kind, numbers, &mut self.effects);
@@ -241,6 +248,7 @@ impl Shell {
         match effect {
             Effect::Send(peer, packet) => {
                 let kind = packet.message.kind();
+                tracing::debug!("to peer {}: {kind:?} ({})", peer.0, packet.message.count());
                 let (link, peer_of_link) = self.link_of(peer);
                 let sent = match wire::encode(packet) {
                     Ok(frames) => link.send(peer_of_link, frames),
@@ -309,10 +317,10 @@ impl Shell {
 fn log(note: Note) {
     match note {
         Note::ClusterReady { cluster, name, workers } => {
-            tracing::info!("cluster {name:?} ({cluster}) is ready with {workers} workers");
+            tracing::info!("cluster {name:?} ({cluster}) is ready with {}", counted(workers, "worker"));
         }
         Note::ClusterLeft { cluster, name, reason, tasks } => {
-            tracing::info!("cluster {name:?} ({cluster}) left: {reason:?}; {tasks} tasks go elsewhere");
+            tracing::info!("cluster {name:?} ({cluster}) left: {reason:?}; {} to go elsewhere", counted(tasks, "task"));
         }
         Note::ClusterLost { cluster, name, loss, tasks } => {
             let how = match loss {
@@ -321,7 +329,10 @@ fn log(note: Note) {
                 Loss::Untrusted => "messages on its connection were lost or are not valid",
                 Loss::Replaced => "it connected again",
             };
-            tracing::warn!("cluster {name:?} ({cluster}) is lost: {how}; {tasks} tasks go elsewhere");
+            tracing::warn!("cluster {name:?} ({cluster}) is lost: {how}; {} to go elsewhere", counted(tasks, "task"));
+        }
+        Note::Canceling { task, call, by } => {
+            tracing::info!("{by} cancels task {task} of {call}");
         }
         Note::Aborting { tasks, clients } => {
             let (these, whose) = (counted(tasks, "accepted task"), counted(clients, "client"));

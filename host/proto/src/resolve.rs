@@ -137,7 +137,8 @@ pub fn resolve<'a>(
     let functions = known.0.iter().filter_map(|name| Some(name.rsplit_once(':')?.1));
     let meant = nearest(&function, functions);
     let of = |meant: &str| known.0.iter().find(|name| name.rsplit_once(':').is_some_and(|(_, own)| own == meant));
-    let hint = Hint(meant.and_then(of).cloned());
+    // The only name that there is stands there already.
+    let hint = Hint(meant.and_then(of).filter(|_| known.0.len() > 1).cloned());
     Err(ResolveError::NoFunction { module, function, hint, known })
 }
 
@@ -307,7 +308,7 @@ mod tests {
         );
         assert_eq!(
             find(&all, "hello", "great").expect_err("typo"),
-            "module `hello` has no function `great`; there is `hello:greet`; did you mean `hello:greet`?"
+            "module `hello` has no function `great`; there is `hello:greet`"
         );
         // As long as it may be wrong, the module's name does not make a stranger a relative.
         assert_eq!(

@@ -190,7 +190,13 @@ impl Catalogue {
                 tracing::warn!("module_path `{root}`: {error}; it counts as empty and is looked at again");
             }
         }
-        self.entries.retain(|path, _| found.iter().any(|(name, _)| name == path));
+        self.entries.retain(|path, _| {
+            let is_there = found.iter().any(|(name, _)| name == path);
+            if !is_there {
+                tracing::info!("module `{path}` is not in the module path any more");
+            }
+            is_there
+        });
         found.sort();
         found.into_iter().filter_map(|(path, file)| self.read(path, &file)).collect()
     }

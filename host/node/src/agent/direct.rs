@@ -54,6 +54,12 @@ impl Direct {
         Ok(direct)
     }
 
+    /// Results of any size come back in one record: there is no storage for large ones.
+    pub(super) fn alone(mut self) -> Self {
+        self.process.allow_records(records::RECORD_MAX_ALONE);
+        self
+    }
+
     /// The guest's lines are kept there as well.
     pub(super) fn keeping(mut self, lines: &Arc<PreloadLines>) -> Self {
         self.lines = Some(Arc::clone(lines));

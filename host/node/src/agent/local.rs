@@ -94,7 +94,8 @@ fn run(
 ) -> anyhow::Result<(Outcome, TaskStats)> {
     let refused = |failure| exit::coded(exit::USAGE, text_of(&failure));
     let prepared = workshop.prepare(name, bytes, module.hash, None).map_err(refused)?;
-    let mut direct = Direct::start(workshop.setup(), "run").map_err(|failure| anyhow::anyhow!(text_of(&failure)))?;
+    let direct = Direct::start(workshop.setup(), "run").map(Direct::alone);
+    let mut direct = direct.map_err(|failure| anyhow::anyhow!(text_of(&failure)))?;
     direct.say(Kind::Program, &ProgramRecord { number: 0, artifact: prepared.artifact, preload: None });
     let export = ExportRecord { number: 0, program: 0, interface: bound.interface, function: bound.function };
     direct.say(Kind::Export, &export);

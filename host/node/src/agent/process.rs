@@ -44,6 +44,8 @@ pub(super) struct Process {
     outgoing: Vec<u8>,
     sent: usize,
     is_at_end: bool,
+    /// Longest record that it may say.
+    record_max: usize,
 }
 
 impl Process {
@@ -91,7 +93,13 @@ impl Process {
             outgoing: Vec::new(),
             sent: 0,
             is_at_end: false,
+            record_max: records::RECORD_MAX,
         })
+    }
+
+    /// Lets it say more at once than a processor of a cluster may.
+    pub(super) fn allow_records(&mut self, record_max: usize) {
+        self.record_max = record_max;
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -157,14 +165,16 @@ impl Process {
 
     /// The next whole record that has arrived.
     pub(super) fn next(&mut self) -> Result<Option<(Kind, &[u8])>, ProcessError> {
-        let Some((kind, body, length)) = records::next(&self.incoming[self.taken..])? else { return Ok(None) };
+        let Some((kind, body, length)) = records::next(&self.incoming[self.taken..], self.record_max)? else {
+            return Ok(None);
+        };
         self.taken += length;
         Ok(Some((kind, body)))
     }
 
     /// Whether [`Self::next`] has something, or an error.
     pub(super) fn has_record(&self) -> bool {
-        !matches!(records::next(&self.incoming[self.taken..]), Ok(None))
+        !matches!(records::next(&self.incoming[self.taken..], self.record_max), Ok(None))
     }
 
     /// Waits until there is something to receive, or for the time given.

@@ -229,7 +229,11 @@ impl Shell {
             Event::Up(peer) => self.core.connected(now(), peer, effects),
             Event::Down(peer) => self.core.disconnected(now(), peer, effects),
             Event::Message(peer, frames) => match wire::decode(frames) {
-                Ok(packet) => self.core.handle(now(), peer, packet, effects),
+                Ok(packet) => {
+                    let message = &packet.message;
+                    tracing::debug!("from the scheduler: {:?} ({})", message.kind(), message.count());
+                    self.core.handle(now(), peer, packet, effects);
+                }
                 Err(error) => {
                     tracing::warn!("the scheduler sent a message that cannot be read: {error}");
                     self.reconnect(peer, effects);
@@ -306,6 +310,7 @@ impl Shell {
     }
 
     fn send(&mut self, peer: PeerId, packet: Packet, effects: &mut Vec<Effect>) {
+        tracing::debug!("to the scheduler: {:?} ({})", packet.message.kind(), packet.message.count());
         let sent = match wire::encode(packet) {
             Ok(frames) => self.link.send(peer, frames).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),

@@ -97,7 +97,7 @@ fn serve(socket: UnixStream, page: Page, answers: Arc<Answers>) -> Result<(), Pr
             worker.begin_batch();
         }
         let mut used = 0;
-        while let Some((kind, body, length)) = records::next(&buffer[used..])? {
+        while let Some((kind, body, length)) = records::next(&buffer[used..], records::RECORD_MAX_ALONE)? {
             used += length;
             match &mut worker {
                 Some(worker) => worker.record(kind, body)?,
@@ -126,7 +126,7 @@ fn wait_for_records(socket: &UnixStream) -> io::Result<()> {
 
 fn count_tasks(buffer: &[u8]) -> Result<usize, RecordError> {
     let (mut count, mut at) = (0, 0);
-    while let Some((kind, _, length)) = records::next(&buffer[at..])? {
+    while let Some((kind, _, length)) = records::next(&buffer[at..], records::RECORD_MAX_ALONE)? {
         count += usize::from(kind == Kind::Task);
         at += length;
     }

@@ -13,8 +13,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Length (of kind and body) and kind.
 const HEAD: usize = 5;
-/// Most bytes of one record: inline values are at most 64 KiB, failures and set-up somewhat more.
+/// Most bytes of one record where values of a cluster pass: inline ones are at most 64 KiB, failures and set-up
+/// somewhat more.
 pub(crate) const RECORD_MAX: usize = 16 << 20;
+/// The same without a storage that takes what is larger: as long as a record can be. The guest has its own limit.
+pub(crate) const RECORD_MAX_ALONE: usize = u32::MAX as usize;
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -318,10 +321,10 @@ pub(crate) fn failure(kind: FailureKind, message: impl Into<String>) -> Failure 
 type Record<'a> = (Kind, &'a [u8], usize);
 
 /// The first whole record of `bytes`: `None`: more has to arrive.
-pub(crate) fn next(bytes: &[u8]) -> Result<Option<Record<'_>>, RecordError> {
+pub(crate) fn next(bytes: &[u8], record_max: usize) -> Result<Option<Record<'_>>, RecordError> {
     let Some((head, _)) = bytes.split_first_chunk::<HEAD>() else { return Ok(None) };
     let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
-    if length == 0 || length > RECORD_MAX {
+    if length == 0 || length > record_max {
         return Err(RecordError::TooLong(length));
     }
     let kind = Kind::from_number(head[4]).ok_or(RecordError::UnknownKind(head[4]))?;
@@ -386,7 +389,7 @@ mod tests {
             };
             let mut bytes = vec![];
             put_task(&mut bytes, &record);
-            let (kind, body, length) = next(&bytes).unwrap().unwrap();
+            let (kind, body, length) = next(&bytes, RECORD_MAX).unwrap().unwrap();
             assert_eq!((kind, length), (Kind::Task, bytes.len()));
             assert_eq!(task(body).unwrap(), record);
         }
@@ -399,7 +402,7 @@ mod tests {
             let record = DoneRecord { sequence: 8, stats: stats.clone(), outcome };
             let mut bytes = vec![];
             put_done(&mut bytes, &record);
-            let (_, body, _) = next(&bytes).unwrap().unwrap();
+            let (_, body, _) = next(&bytes, RECORD_MAX).unwrap().unwrap();
             assert_eq!(done(body).unwrap(), record);
         }
     }
@@ -409,10 +412,10 @@ mod tests {
         let mut bytes = vec![];
         put_bytes(&mut bytes, Kind::Storage, b"tcp://127.0.0.1:1");
         for end in 0..bytes.len() {
-            assert!(next(&bytes[..end]).unwrap().is_none());
+            assert!(next(&bytes[..end], RECORD_MAX).unwrap().is_none());
         }
-        assert!(next(&[255, 255, 255, 255, 1]).is_err());
-        assert!(next(&[1, 0, 0, 0, 99]).is_err());
+        assert!(next(&[255, 255, 255, 255, 1], RECORD_MAX).is_err());
+        assert!(next(&[1, 0, 0, 0, 99], RECORD_MAX).is_err());
         assert!(task(&[0; 20]).is_err());
         assert!(done(&[0; 3]).is_err());
     }

@@ -174,7 +174,7 @@ impl Worker {
         };
         match result {
             Ok(()) => self.answers.say(|out| records::put_bytes(out, Kind::Ready, &[]))?,
-            Err(failure) => self.answers.say(|out| records::put_value(out, Kind::Failed, &failure))?,
+            Err(failure) => self.answers.say(|out| records::put_value(out, Kind::Failed, &in_short(failure)))?,
         }
         Ok(())
     }
@@ -183,7 +183,7 @@ impl Worker {
     fn snapshot(&mut self, request: &SnapshotRequest) -> Result<(), ProcessorError> {
         match self.take(request) {
             Ok(taken) => self.answers.say(|out| records::put_value(out, Kind::Taken, &taken))?,
-            Err(failure) => self.answers.say(|out| records::put_value(out, Kind::Failed, &failure))?,
+            Err(failure) => self.answers.say(|out| records::put_value(out, Kind::Failed, &in_short(failure)))?,
         }
         Ok(())
     }
@@ -324,6 +324,18 @@ fn resident(program: &Program, preload: Option<&PreloadRecord>) -> Result<(Optio
         .entry(call.interface.as_deref(), &call.function)
         .map_err(|error| failure(FailureKind::Module, error.to_string()))?;
     Ok((Some(Resident::new(program, Some((entry.clone(), call.arguments.clone())))), Some(entry)))
+}
+
+/// Why a preload failed, as a log takes it: nobody gets its error value.
+fn in_short(mut failure: Failure) -> Failure {
+    const BYTES: usize = 64 << 10;
+    for text in [Some(&mut failure.message), failure.trace.as_mut()].into_iter().flatten() {
+        if text.len() > BYTES {
+            text.truncate(text.floor_char_boundary(BYTES));
+            text.push_str(" ..");
+        }
+    }
+    Failure { value: None, ..failure }
 }
 
 fn preload_limits(limits: &Limits, setup: &Setup) -> Limits {

@@ -6,7 +6,7 @@ use crate::{
     task::{Event, State},
 };
 
-use super::{Effect, Scheduler, clients::Ending, tasks::TaskKey};
+use super::{Effect, Note, Scheduler, clients::Ending, tasks::TaskKey};
 
 impl Scheduler {
     /// A client cancels tasks of its own.
@@ -32,7 +32,10 @@ impl Scheduler {
                     let state = task.state.name().to_owned();
                     if task.state != State::Canceling && task.id.client != id {
                         let name = self.clients.get(&id).map_or("", |client| client.name.as_str());
-                        task.canceled_by = Some(format!("{name} ({id})").into());
+                        let by = format!("{name} ({id})");
+                        task.canceled_by = Some(by.as_str().into());
+                        let call = self.monitor.call(task.slot).to_owned();
+                        out.push(Effect::Note(Note::Canceling { task: task.id, call, by }));
                     }
                     self.cancel_one(now, key, out);
                     (true, state)

@@ -48,6 +48,15 @@ pub enum Note {
         /// It was here before and is still known.
         resumed: bool,
     },
+    /// Somebody cancels the task of another client.
+    Canceling {
+        /// Which.
+        task: TaskId,
+        /// `module.path:function`.
+        call: String,
+        /// Who, with name and id.
+        by: String,
+    },
     /// The scheduler ends, and what it accepted ends with it.
     Aborting {
         /// Tasks that have not ended.
