@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader},
+    path::Path,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -138,6 +139,21 @@ fn a_command_line_is_checked_on_top_of_the_file() {
     // A command that the file has nothing for is looked at as well.
     let ended = run(SCALER, &["config", "check", file, "top", "tcp://127.0.0.1:7002", "--once"]);
     assert!(ended.code == Some(0) && ended.stdout.contains("[top] of scaler_top"), "{}{}", ended.stdout, ended.stderr);
+}
+
+#[test]
+fn the_file_to_check_is_given_as_to_the_commands_too() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("deploy.toml");
+    fs::write(&path, "[cluster]\nscheduler_address = 'tcp://127.0.0.1:7000'\n").expect("file");
+    let file = path.to_str().expect("text");
+    let plain = run(SCALER, &["config", "check", file, "cluster", "-n", "12"]);
+    assert_eq!((plain.code, plain.stderr.as_str()), (Some(0), ""));
+    for given in [&["--config", file][..], &["-c", file], &[&format!("--config={file}")]] {
+        let other = run(SCALER, &[&["config", "check"], given, &["cluster", "-n", "12", "-c", file]].concat());
+        assert_eq!((other.code, &other.stdout, &other.stderr), (Some(0), &plain.stdout, &plain.stderr), "{given:?}");
+    }
+    refused(SCALER, &["config", "check", "--config"], &["<FILE>"]);
 }
 
 #[test]
@@ -413,6 +429,11 @@ fn a_file_that_is_no_component_is_said_to_be_none() {
     fs::write(&path, wat::parse_str("(module (func (export \"f\")))").expect("module")).expect("file");
     refused(SCALER, &["inspect", path.to_str().expect("text")], &["note.wasm", "component"]);
     refused(SCALER, &["inspect", "/nowhere.wasm"], &["/nowhere.wasm"]);
+    let parent = path.parent().and_then(Path::to_str).expect("text");
+    refused(SCALER, &["inspect", parent], &[" is a folder; give a component in it: ", "note.wasm"]);
+    let empty = tempfile::tempdir().expect("folder");
+    let none = ["is a folder; give a component, a file NAME.wasm as `scaler build` makes it"];
+    refused(SCALER, &["inspect", empty.path().to_str().expect("text")], &none);
     fs::write(&path, wat::parse_str("(component)").expect("component")).expect("file");
     let ended = run(SCALER, &["inspect", path.to_str().expect("text"), "--json"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

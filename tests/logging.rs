@@ -6,7 +6,8 @@ use std::{
     fs::{self, File},
     io::Read as _,
     os::fd::{FromRawFd as _, OwnedFd},
-    process::{Command, Stdio},
+    path::Path,
+    process::{Command, Output, Stdio},
 };
 
 use rustix::process::Signal;
@@ -78,6 +79,57 @@ fn an_end_is_on_stderr_too_when_the_log_goes_elsewhere() {
     assert!(stderr.starts_with("error: "), "{stderr}");
     let log = fs::read_to_string(log).expect("log");
     assert!(log.contains("CRITICAL cluster: the preload failed"), "{log}");
+}
+
+/// A cluster that ends at once, with these logging paths.
+fn ended(paths: &[&str], home: &Path) -> Output {
+    Command::new(CLUSTER)
+        .args(["tcp://127.0.0.1:1", "-n", "1", "--preload", "nowhere.init:setup", "--module-path"])
+        .arg(home)
+        .arg("--logging-paths")
+        .args(paths)
+        .env("HOME", home)
+        .env("SCALER_TEST_LOGS", home.join("logs"))
+        .env_remove("SCALER_TEST_UNSET")
+        .stdin(Stdio::null())
+        .output()
+        .expect("cluster")
+}
+
+#[test]
+fn paths_are_expanded_without_a_shell_and_files_grow() {
+    let folder = tempfile::tempdir().expect("folder");
+    let home = folder.path();
+    let paths = ["-", "~/a.log", "$SCALER_TEST_LOGS/b.log", "${SCALER_TEST_LOGS}/c.log"];
+    for run in 1..=2 {
+        let output = ended(&paths, home);
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.code() == Some(4) && stdout.contains("CRITICAL cluster: the preload failed"),
+            "{output:?}"
+        );
+        for path in ["a.log", "logs/b.log", "logs/c.log"] {
+            let log = fs::read_to_string(home.join(path)).expect(path);
+            assert_eq!(log.matches("CRITICAL cluster: the preload failed").count(), run, "{path}: {log}");
+        }
+    }
+    let output = ended(&["$SCALER_TEST_UNSET/a.log"], home);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let told = "--logging-paths: `$SCALER_TEST_UNSET/a.log`: the variable `SCALER_TEST_UNSET` is not set; set it";
+    assert!(output.status.code() == Some(2) && stderr.contains(told), "{output:?}");
+}
+
+#[test]
+fn a_path_that_cannot_be_opened_says_where_the_log_goes() {
+    let folder = tempfile::tempdir().expect("folder");
+    let home = folder.path().to_str().expect("text");
+    let output = ended(&[home], folder.path());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains(&format!("cannot log to `{home}`: ")), "{stderr}");
+    assert!(stderr.contains("; mend logging_paths, until then the log goes to stderr\n"), "{stderr}");
+    let output = ended(&[home, "~/a.log", "-"], folder.path());
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains(&format!("until then the log goes to {home}/a.log and stdout\n")), "{stdout}");
 }
 
 #[test]

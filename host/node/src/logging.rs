@@ -47,13 +47,14 @@ pub fn init(role: &'static str, settings: &LoggingSettings) {
     if sinks.is_empty() && !troubles.is_empty() {
         sinks.push(Sink::stderr());
     }
+    let used = sinks.iter().map(|sink| format!("{sink:?}")).collect::<Vec<_>>().join(" and ");
     let _ = REACHES_STDERR.set(sinks.iter().any(Sink::reaches_stderr));
     let layer = Lines { role, level: settings.level, json: settings.json, sinks };
     // A second start in one process (tests) keeps the first log.
     let _ = tracing::subscriber::set_global_default(Registry::default().with(layer));
     for (path, error) in troubles {
         let path = path.display();
-        tracing::warn!("cannot log to `{path}`: {error}; the other logging_paths are used");
+        tracing::warn!("cannot log to `{path}`: {error}; mend logging_paths, until then the log goes to {used}");
     }
 }
 

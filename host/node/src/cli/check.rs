@@ -38,7 +38,7 @@ A command line behind the file is taken as if it were started so, and its flags 
 
 #[derive(Clone, Debug, clap::Args)]
 struct CheckArgs {
-    /// The deployment file
+    /// The deployment file; `--config FILE` is the same
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// As one JSON object; stands before COMMAND, whose own arguments all others behind it are
@@ -94,6 +94,22 @@ pub(super) fn config(arguments: &ConfigArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(if report.mistakes.is_empty() { exit::SUCCESS } else { exit::USAGE }))
 }
 
+/// The arguments of `scaler`, where those of `config check` give the file as the commands take it: `--config FILE`.
+pub(super) fn file_as_argument(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if !matches!(&arguments[..], [_, config, check, ..] if config == "config" && check == "check") {
+        return arguments;
+    }
+    // Behind the first word without a hyphen everything is another command's.
+    let end = arguments.iter().skip(3).position(|word| word != "--json").map_or(arguments.len(), |at| at + 3);
+    let word = arguments.get(end).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+    if word == "--config" || word == "-c" {
+        arguments.remove(end);
+    } else if let Some(file) = word.strip_prefix("--config=").or_else(|| word.strip_prefix("-c=")) {
+        arguments[end] = file.into();
+    }
+    arguments
+}
+
 /// The program that is meant by a command line, and its arguments.
 fn command_line(words: &[OsString]) -> anyhow::Result<Option<(&'static str, &[OsString])>> {
     let words = match words {
@@ -124,6 +140,21 @@ fn command_line(words: &[OsString]) -> anyhow::Result<Option<(&'static str, &[Os
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_file_is_given_as_to_the_commands_too() {
+        let words = |line: &str| line.split_whitespace().map(OsString::from).collect::<Vec<_>>();
+        for (line, expected) in [
+            ("scaler config check --config f", "scaler config check f"),
+            ("scaler config check --json -c f cluster -c f", "scaler config check --json f cluster -c f"),
+            ("scaler config check --config=f --json", "scaler config check f --json"),
+            ("scaler config check f cluster --config f", "scaler config check f cluster --config f"),
+            ("scaler config check", "scaler config check"),
+            ("scaler up --config f", "scaler up --config f"),
+        ] {
+            assert_eq!(file_as_argument(words(line)), words(expected), "{line}");
+        }
+    }
 
     #[test]
     fn a_command_is_known_by_each_of_its_names() {

@@ -4,7 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 
 use super::output;
 use crate::{exit, guest};
+
+/// So many components of a folder are named.
+const COMPONENTS_SHOWN: usize = 5;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct InspectArgs {
@@ -26,6 +29,9 @@ pub(super) struct InspectArgs {
 
 pub(super) fn inspect(arguments: &InspectArgs) -> anyhow::Result<ExitCode> {
     let path = arguments.file.display();
+    if arguments.file.is_dir() {
+        return Err(exit::coded(exit::USAGE, format!("{path} is a folder; {}", in_folder(&arguments.file))));
+    }
     let bytes = fs::read(&arguments.file).map_err(|error| exit::coded(exit::USAGE, format!("{path}: {error}")))?;
     let module = Module::read(&bytes).map_err(|error| exit::coded(exit::USAGE, format!("{path}: {error}")))?;
     let stem = arguments.file.file_stem().map(|stem| stem.to_string_lossy().replace('-', "_")).unwrap_or_default();
@@ -36,6 +42,21 @@ pub(super) fn inspect(arguments: &InspectArgs) -> anyhow::Result<ExitCode> {
     };
     output::written(io::stdout().lock().write_all(text.as_bytes()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What to give instead of a folder.
+fn in_folder(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_component = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "wasm");
+    let mut paths: Vec<String> = entries.filter(is_component).map(|path| path.display().to_string()).collect();
+    paths.sort_unstable();
+    let more = paths.len().saturating_sub(COMPONENTS_SHOWN);
+    paths.truncate(COMPONENTS_SHOWN);
+    match (paths.as_slice(), more) {
+        ([], _) => "give a component, a file NAME.wasm as `scaler build` makes it".to_owned(),
+        (paths, 0) => format!("give a component in it: {}", paths.join(", ")),
+        (paths, more) => format!("give a component in it: {}, or one of {more} more", paths.join(", ")),
+    }
 }
 
 fn picture(stem: &str, path: &str, module: &Module) -> String {

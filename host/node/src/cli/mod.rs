@@ -184,7 +184,7 @@ pub fn main() -> ExitCode {
         return code;
     }
     let as_json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
-    match Cli::try_parse_from(arguments) {
+    match Cli::try_parse_from(check::file_as_argument(arguments)) {
         Ok(cli) => run(cli.command),
         Err(error) if as_json && error.use_stderr() => {
             // With stderr closed there is nobody to tell.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use scaler_net::Address;
 
 use super::{
+    expand::expand,
     file::File,
     given::Givens,
     mistake::{Mistake, Place},
@@ -62,6 +63,8 @@ impl Complaints {
                 let message =
                     format!("`{path}` is an address, not a path; on a command line it stands before this flag");
                 self.about("logging_paths", message);
+            } else if let Err(error) = expand(path) {
+                self.about("logging_paths", format!("`{}`: {error}", path.display()));
             }
         }
     }

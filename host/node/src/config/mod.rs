@@ -6,6 +6,7 @@ mod check;
 mod complaints;
 mod docs;
 mod effective;
+mod expand;
 mod file;
 mod form;
 mod given;
@@ -26,6 +27,7 @@ pub use check::{CommandLine, Report, SectionReport, check};
 pub use complaints::Complaints;
 pub use docs::markdown_tables;
 pub use effective::{Derived, Effective};
+pub(crate) use expand::expand;
 pub use file::KNOWN_SECTIONS;
 pub use grants::GrantSettings;
 pub use load::{Loaded, Section, load};
@@ -36,4 +38,4 @@ pub use sections::{
     commands,
 };
 pub(crate) use values::whole;
-pub use values::{Names, NotWhole, UnknownWord, Whole};
+pub use values::{EmptyName, Names, NotWhole, UnknownWord, Whole};

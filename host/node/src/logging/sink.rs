@@ -11,6 +11,7 @@ use std::{
 use rustix::fs::{Stat, fstat};
 
 use super::Line;
+use crate::config::expand;
 
 pub(super) enum Sink {
     Stdout { is_coloured: bool },
@@ -20,7 +21,8 @@ pub(super) enum Sink {
 
 impl Sink {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        if path == Path::new("/dev/stdout") {
+        let path = &expand(path).map_err(io::Error::other)?;
+        if path == Path::new("/dev/stdout") || path == Path::new("-") {
             return Ok(Self::Stdout { is_coloured: wants_colour(io::stdout().is_terminal(), variable) });
         }
         if path == Path::new("/dev/stderr") {
@@ -78,6 +80,7 @@ impl fmt::Debug for Sink {
     }
 }
 
+/// A file is never truncated or renamed here, so that other programs can do it.
 fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }

@@ -30,8 +30,8 @@ pub struct LoggingSettings {
     /// DEBUG, INFO, WARNING, ERROR or CRITICAL, in any case; NOTSET is DEBUG and what the libraries say
     #[arg(id = "logging_level", long = "logging-level", alias = "ll", value_name = "LEVEL", default_value_t = LoggingLevel::Info)]
     pub level: LoggingLevel,
-    /// Files that the log goes to, all of them; what guests print goes to PATH-PID of their processor instead, unless
-    /// PATH is /dev/stdout or /dev/stderr
+    /// Files that the log goes to, all of them, with `~`, `$NAME` and `${NAME}` replaced (`-` is stdout); what guests
+    /// print goes to PATH-PID of their processor instead, unless PATH is stdout or /dev/stderr
     #[arg(id = "logging_paths", long = "logging-paths", alias = "lp", value_name = "PATH", num_args = 0.., default_values = ["/dev/stdout"])]
     pub paths: Vec<PathBuf>,
     /// Log lines as JSON objects
