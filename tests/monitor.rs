@@ -139,6 +139,9 @@ fn a_task_whose_processor_died_is_shown_with_its_worker() {
 fn failures_are_lines_of_the_clusters_log_and_the_newest_is_in_status_after_a_thousand_tasks() {
     let stack = Stack::new(1, &["--worker-names", "w-1"], &[&guest("tests/guests/behaviour")]);
     let address = stack.address();
+    // An error value that is no text is told as well.
+    stack.failure("behaviour.failures:check(77)", &[]);
+    stack.clusters[0].wait_log(" of behaviour.failures:check failed: guest error: {\"too_large\":");
     stack.failure("behaviour.failures:error('find me')", &[]);
     stack.clusters[0].wait_log(" of behaviour.failures:error failed: guest error: find me");
     let client = Client::connect(&address).expect("a scheduler");
@@ -161,8 +164,8 @@ fn failures_are_lines_of_the_clusters_log_and_the_newest_is_in_status_after_a_th
         (alone, more.sum::<usize>())
     };
     let (alone, more) =
-        wait_for("all failures in the log", LONG, || Some(counted()).filter(|(alone, more)| alone + more == 201));
-    assert!(more > 0 && alone < 201, "{alone} lines, {more} more");
+        wait_for("all failures in the log", LONG, || Some(counted()).filter(|(alone, more)| alone + more == 202));
+    assert!(more > 0 && alone < 202, "{alone} lines, {more} more");
     let failures = stack.status()["failures"].as_array().expect("failures").len();
     assert_eq!(failures, 200, "the newest are kept");
     client.disconnect();

@@ -121,7 +121,8 @@ pub struct WorkerView {
     pub finished: u64,
     /// Processors started after the first.
     pub restarts: u32,
-    /// CPU use in thousandths of one core. This and all figures of memory are as of the agent's last report.
+    /// CPU use in thousandths of one core. This and all figures of memory are as of the agent's last report, and 0 of a
+    /// worker that is lost.
     pub cpu_permille: u32,
     /// Resident memory of its processor.
     pub rss_bytes: u64,

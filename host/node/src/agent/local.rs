@@ -97,7 +97,9 @@ fn run(
     let direct = Direct::start(workshop.setup(), "run").map(Direct::alone);
     let mut direct = direct.map_err(|failure| anyhow::anyhow!(text_of(&failure)))?;
     direct.say(Kind::Program, &ProgramRecord { number: 0, artifact: prepared.artifact, preload: None });
-    let export = ExportRecord { number: 0, program: 0, interface: bound.interface, function: bound.function };
+    let (interface, function) = (bound.interface, bound.function);
+    // Who asked has the signature, and says the error value in full.
+    let export = ExportRecord { number: 0, program: 0, interface, function, signature: Vec::new() };
     direct.say(Kind::Export, &export);
     direct.say(Kind::Begin, &Begin { program: None });
     // In milliseconds, of which 0 would be no limit.

@@ -367,7 +367,8 @@ impl Shell {
         match self.by_export.entry((program, interface.clone(), function.clone())) {
             std::collections::btree_map::Entry::Occupied(known) => *known.get(),
             std::collections::btree_map::Entry::Vacant(free) => {
-                self.exports.push(ExportRecord { number, program, interface, function });
+                let signature = define.info.signature.clone();
+                self.exports.push(ExportRecord { number, program, interface, function, signature });
                 *free.insert(number)
             }
         }

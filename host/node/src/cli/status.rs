@@ -150,11 +150,12 @@ fn picture(view: &View, shown: &Shown) -> String {
                 client.id.clone(),
                 client.name.clone(),
                 client.unfinished.to_string(),
+                client.held.to_string(),
                 client.undelivered.to_string(),
                 seen,
             ]
         });
-        table(&mut text, ["client", "name", "unfinished", "undelivered", "seen"], clients);
+        table(&mut text, ["client", "name", "unfinished", "held", "undelivered", "seen"], clients);
     }
     if shown.functions {
         functions(&mut text, &view.functions);

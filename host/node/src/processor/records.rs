@@ -120,6 +120,8 @@ pub(crate) struct ExportRecord {
     pub(crate) program: u32,
     pub(crate) interface: Option<String>,
     pub(crate) function: String,
+    /// Its `Signature`, for what an error value says.
+    pub(crate) signature: Vec<u8>,
 }
 
 /// See [`Kind::Begin`].

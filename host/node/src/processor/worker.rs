@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
+use scaler_module::Signature;
 use scaler_proto::{
     ids::ObjectId,
-    message::{ArgumentObject, Failure, FailureKind, Outcome, TaskStats, timeout_message},
+    message::{ArgumentObject, ERROR_VALUE, Failure, FailureKind, Outcome, TaskStats, timeout_message},
     payload::Payload,
+    value::Value,
 };
 use scaler_sandbox::{
     Engine, EngineSettings, Entry, Fault, Interrupt, Limits, LogSink, OpenGrants, Program, Report, Resident, Standby,
@@ -39,6 +41,7 @@ struct Loaded {
 struct Export {
     program: u32,
     entry: Result<Entry, Failure>,
+    signature: Vec<u8>,
 }
 
 /// The place of an argument, and the object that goes there.
@@ -147,7 +150,7 @@ impl Worker {
         if self.exports.len() <= number {
             self.exports.resize_with(number + 1, || None);
         }
-        self.exports[number] = Some(Export { program: record.program, entry });
+        self.exports[number] = Some(Export { program: record.program, entry, signature: record.signature });
     }
 
     /// Says that tasks may come, after the resident's preload.
@@ -271,7 +274,10 @@ impl Worker {
         };
         let outcome = match std::mem::replace(&mut report.outcome, Ok(Vec::new())) {
             Ok(bytes) => Outcome::Ok(self.payload(record, bytes)?),
-            Err(fault) => Outcome::Failed(self.fault(record, fault, report.run_us)?),
+            Err(mut fault) => {
+                say_value(&mut fault, &export.signature);
+                Outcome::Failed(self.fault(record, fault, report.run_us)?)
+            }
         };
         Ok((report, outcome))
     }
@@ -324,6 +330,23 @@ fn resident(program: &Program, preload: Option<&PreloadRecord>) -> Result<(Optio
         .entry(call.interface.as_deref(), &call.function)
         .map_err(|error| failure(FailureKind::Module, error.to_string()))?;
     Ok((Some(Resident::new(program, Some((entry.clone(), call.arguments.clone())))), Some(entry)))
+}
+
+/// Lets the message say what the error value says, for views and logs, which have no signature to read it with.
+fn say_value(fault: &mut Fault, signature: &[u8]) {
+    /// A longer one is for whoever asked.
+    const VALUE_BYTES_MAX: usize = 4 << 10;
+    let Some(bytes) = fault.value.as_ref().filter(|bytes| bytes.len() <= VALUE_BYTES_MAX) else { return };
+    if fault.message != ERROR_VALUE {
+        return;
+    }
+    let value = Signature::from_bytes(signature).ok().and_then(|signature| signature.decode_error(bytes).ok());
+    fault.message = match value {
+        None | Some(Value::Null) => return,
+        // A case without a payload.
+        Some(Value::Str(text)) => text,
+        Some(value) => value.to_json(),
+    };
 }
 
 /// Why a preload failed, as a log takes it: nobody gets its error value.

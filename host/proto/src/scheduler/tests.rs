@@ -15,9 +15,9 @@ use crate::{
     capability::Capabilities,
     ids::{FunctionId, TaskId},
     message::{
-        Attempt, Cancel, Done, Failure, FailureKind, FunctionInfo, Heartbeat, Identity, Leaving, ModuleInfo, Outcome,
-        Query, Ready, Register, RegisterErrorKind, Release, ReturnReason, Returned, Run, Running, Shutdown, Stop,
-        Submit, TaskResult, TaskStats, WorkerInfo, WorkerLoad,
+        Attempt, Cancel, Demand, Done, Failure, FailureKind, FunctionInfo, Heartbeat, Identity, Leaving, ModuleInfo,
+        Outcome, Query, Ready, Register, RegisterErrorKind, Release, ReturnReason, Returned, Run, Running, Shutdown,
+        Stop, Submit, TaskResult, TaskStats, WorkerInfo, WorkerLoad,
     },
     payload::Payload,
     session::Session,

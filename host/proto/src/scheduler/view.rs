@@ -120,7 +120,7 @@ impl Scheduler {
         let registrations =
             self.clients.iter().flat_map(|(id, client)| client.registrations.values().map(move |it| (*id, it)));
         let parked = registrations.filter_map(|(client, registration)| match registration.state {
-            RegistrationState::Parked { held } => {
+            RegistrationState::Parked { held } if held > 0 => {
                 let call = format!("{}:{}", registration.module, registration.function);
                 let reason = self.what_it_waits_for(client, registration);
                 let (call, reason) = (clip(&call, NAME_BYTES).to_owned(), clip(&reason, ERROR_BYTES).to_owned());
@@ -205,13 +205,13 @@ impl Scheduler {
             running: worker.running,
             finished: worker.finished,
             restarts: worker.load.restarts,
-            cpu_permille: worker.load.cpu_permille,
-            rss_bytes: worker.load.rss_bytes,
+            cpu_permille: if lost { 0 } else { worker.load.cpu_permille },
+            rss_bytes: if lost { 0 } else { worker.load.rss_bytes },
             last_seen_ms,
-            free: u64::from(worker.info.queue_size).saturating_sub(queued + worker.running),
-            agent_cpu_permille: cluster.agent.cpu_permille,
-            agent_rss_bytes: cluster.agent.rss_bytes,
-            memory_free_bytes: cluster.agent.memory_free_bytes,
+            free: if lost { 0 } else { u64::from(worker.info.queue_size).saturating_sub(queued + worker.running) },
+            agent_cpu_permille: if lost { 0 } else { cluster.agent.cpu_permille },
+            agent_rss_bytes: if lost { 0 } else { cluster.agent.rss_bytes },
+            memory_free_bytes: if lost { 0 } else { cluster.agent.memory_free_bytes },
             lag_us: cluster.agent.lag_us,
         })
     }

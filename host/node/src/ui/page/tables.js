@@ -7,6 +7,8 @@ import { TASK_STATES, WORKER_STATES } from "./states.js";
 import { ENDED, taskKey } from "./model.js";
 
 const dash = (text) => (text === "" ? "–" : text);
+// What a lost worker uses is not known.
+const known = (worker, text) => (worker.state === "lost" ? "–" : text);
 
 // `go(name, query)` shows another list with a search; `tell(task)` opens one task's story.
 export function makeTables(model, { go, tell, saveTrace }) {
@@ -21,7 +23,7 @@ export function makeTables(model, { go, tell, saveTrace }) {
   ];
   const noTask = (what) => !model.scheduler ? [make("p", {}, "Nothing is known of the cluster yet.")] : [
     make("p", {}, `${what} Call a function, for instance:`),
-    command(`scaler submit ${address()} "hello:greet('world')"`),
+    command(`scaler submit ${address()} "hello.greeting:greet('world')"`),
   ];
 
   const workers = new Table({
@@ -39,8 +41,8 @@ export function makeTables(model, { go, tell, saveTrace }) {
       { key: "cluster", label: "Cluster", value: (row) => `${row.host} ${row.cluster}`, text: host, title: (row) => `cluster ${row.cluster}`, search: (row) => `${row.host} ${row.cluster}` },
       { key: "state", label: "State", state: true, value: (row) => row.state, text: (row) => row.state },
       { key: "capabilities", label: "Capabilities", value: (row) => row.capabilities, text: (row) => dash(row.capabilities), wide: true },
-      { key: "cpu", label: "CPU", number: true, csv: "cpu_permille", help: "Of one core, over the last second", value: (row) => row.cpu_permille, text: (row) => format.percent(row.cpu_permille), title: (row) => `its agent: ${format.percent(row.agent_cpu_permille)}` },
-      { key: "memory", label: "Memory", number: true, csv: "rss_bytes", help: "Resident memory of its processor", value: (row) => row.rss_bytes, text: (row) => format.bytes(row.rss_bytes), title: (row) => `its agent: ${format.bytes(row.agent_rss_bytes)}; its machine has ${format.bytes(row.memory_free_bytes)} left` },
+      { key: "cpu", label: "CPU", number: true, csv: "cpu_permille", help: "Of one core, over the last second", value: (row) => row.cpu_permille, text: (row) => known(row, format.percent(row.cpu_permille)), title: (row) => `its agent: ${format.percent(row.agent_cpu_permille)}` },
+      { key: "memory", label: "Memory", number: true, csv: "rss_bytes", help: "Resident memory of its processor", value: (row) => row.rss_bytes, text: (row) => known(row, format.bytes(row.rss_bytes)), title: (row) => `its agent: ${format.bytes(row.agent_rss_bytes)}; its machine has ${format.bytes(row.memory_free_bytes)} left` },
       { key: "running", label: "Running", number: true, help: "Tasks that have run on it for more than 25 ms", value: (row) => row.running, text: (row) => format.count(row.running) },
       { key: "queued", label: "Queued", number: true, help: "In its hands, and not known to run for more than 25 ms", value: (row) => row.queued, text: (row) => format.count(row.queued), title: (row) => `room for ${format.count(row.free)} more` },
       { key: "finished", label: "Finished", number: true, value: (row) => row.finished, text: (row) => format.count(row.finished) },

@@ -50,7 +50,12 @@ impl ClientCore {
             std::mem::take(&mut self.withdrawn).into_iter().map(|request| Demand { request, held: 0 }).collect();
         for request in std::mem::take(&mut self.demands) {
             if let Some(registration) = self.registrations.get(&request) {
-                demands.push(Demand { request, held: registration.demand + registration.held.len() as u64 });
+                // Who waited for the answer has it; what is held since is tasks that wait for the next one.
+                let asked = if registration.known.is_some() { 0 } else { registration.demand };
+                // None at all would withdraw the registration.
+                if let held @ 1.. = asked + registration.held.len() as u64 {
+                    demands.push(Demand { request, held });
+                }
             }
         }
         self.send_all(peer, Message::Demand, demands, out);

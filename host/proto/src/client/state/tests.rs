@@ -317,6 +317,19 @@ fn a_new_epoch_aborts_the_accepted_and_submits_the_others_by_their_new_number() 
 }
 
 #[test]
+fn after_a_reconnection_nobody_holds_calls_for_an_answer_that_was_given() {
+    let mut pair = Pair::ready(1);
+    pair.lose();
+    pair.connect(1, true);
+    pair.turn();
+    pair.sent.clear();
+    // Its cluster is not there any more.
+    pair.say(Message::Parked(vec![Parked { request: 1, reason: String::new() }]));
+    pair.turn();
+    assert!(!pair.sent.iter().any(|message| matches!(message, Message::Demand(_))), "{:?}", pair.sent);
+}
+
+#[test]
 fn a_call_says_how_long_it_was_held() {
     let mut pair = Pair::ready(1);
     pair.submit(1);
