@@ -227,8 +227,9 @@ fn figures_are_those_of_status(browser: &mut Browser, stack: &Stack, status: &Va
 
 #[test]
 fn a_failure_stays_however_many_tasks_end_and_equal_names_of_workers_are_told_apart() {
-    let mut stack = Stack::new(1, &["--worker-names", "w-1"], &[&support::guest("tests/guests/behaviour")]);
-    stack.add_cluster(1, &["--worker-names", "w-1"]);
+    let args = ["--worker-names", "w-1", "-tts", "60"];
+    let mut stack = Stack::new(1, &args, &[&support::guest("tests/guests/behaviour")]);
+    stack.add_cluster(1, &args);
     stack.failure("behaviour.hostile:recurse_forever()", &[]);
     let client = Client::connect(&stack.address()).expect("a scheduler");
     let add = client.function("behaviour.work:add").expect("a function");
@@ -262,6 +263,14 @@ fn a_failure_stays_however_many_tasks_end_and_equal_names_of_workers_are_told_ap
     let calls = browser.value(&column("tasks", "Function"));
     assert_eq!(calls, serde_json::json!(["behaviour.hostile:recurse_forever"]));
     assert_eq!(browser.value("document.querySelector('#panel-tasks .note').textContent"), "1 of 1 failed");
+    // Its story says where it failed and what it was held to.
+    browser.value("document.querySelector('#panel-tasks tbody tr').click()");
+    let told = browser.value("document.getElementById('story').textContent");
+    for part in ["Where", "Time limit60", "Memory limit512 MiB", "stack overflow: "] {
+        assert!(told.as_str().is_some_and(|told| told.contains(part)), "`{part}` is missing in {told}");
+    }
+    browser.picture(&pictures().join("story.png"));
+    browser.value("document.getElementById('story').close()");
     browser.value(&choose("canceled"));
     let empty = browser.value("document.querySelector('#panel-tasks .empty').textContent");
     assert!(empty.as_str().is_some_and(|empty| empty.contains("No task was canceled since the scheduler")), "{empty}");

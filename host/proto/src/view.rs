@@ -143,6 +143,12 @@ pub struct WorkerView {
     /// Half of the last round trip between its agent and the scheduler, in microseconds.
     #[serde(default)]
     pub lag_us: u32,
+    /// Time limit that its cluster sets a task, 0 for none. A task's own counts if it is shorter.
+    #[serde(default)]
+    pub task_timeout_ms: u64,
+    /// Memory limit that its cluster sets a task.
+    #[serde(default)]
+    pub task_memory_limit_bytes: u64,
 }
 
 /// One client.
@@ -249,9 +255,20 @@ pub struct TaskView {
     pub attempt: u32,
     /// Tags it asked for, as in the configuration.
     pub capabilities: String,
+    /// Time limit that its call set, 0 if it left that to the cluster.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub timeout_ms: u64,
     /// Why it failed: the kind and the message, cut to a few hundred characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Where in the guest it failed, cut to some thousand characters. Only in the list of failures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How things stood at the end of one second.

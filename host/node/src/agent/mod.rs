@@ -66,6 +66,7 @@ fn config_of(settings: &ClusterSettings) -> anyhow::Result<AgentConfig> {
     env!("CARGO_PKG_VERSION").clone_into(&mut config.build);
     config.heartbeat_interval_ms = settings.heartbeat_interval_seconds.saturating_mul(1_000);
     config.task_timeout_ms = settings.task_timeout_seconds.saturating_mul(1_000);
+    config.task_memory_limit_bytes = settings.task_memory_limit_bytes;
     config.death_timeout_ms = settings.death_timeout_seconds.saturating_mul(1_000);
     Ok(config)
 }

@@ -23,6 +23,8 @@ pub struct AgentConfig {
     pub heartbeat_interval_ms: u64,
     /// Ends a task's run after this long, 0 never. A task's own timeout counts if it is shorter.
     pub task_timeout_ms: u64,
+    /// What its processors hold a task's memory to; the scheduler is told, for views.
+    pub task_memory_limit_bytes: u64,
     /// The agent ends after this long without a scheduler.
     pub death_timeout_ms: u64,
     /// How long a leaving agent lets running tasks go on.
@@ -42,6 +44,7 @@ impl AgentConfig {
             workers,
             heartbeat_interval_ms: 2_000,
             task_timeout_ms: 0,
+            task_memory_limit_bytes: 0,
             death_timeout_ms: 300_000,
             drain_ms: 10_000,
             kill_after_ms: 25,

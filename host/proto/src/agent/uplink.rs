@@ -122,6 +122,8 @@ impl Uplink {
             holds,
             ready: is_ready,
             heartbeat_ms: config.heartbeat_interval_ms,
+            task_timeout_ms: config.task_timeout_ms,
+            task_memory_limit_bytes: config.task_memory_limit_bytes,
             ..Hello::new(Role::Agent, config.id.0, config.name.clone())
         };
         let mut session = Session::default();

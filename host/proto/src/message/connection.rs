@@ -61,6 +61,12 @@ pub struct Hello {
     /// For clients: what its tasks write shall come to it (`TaskLog`).
     #[serde(default, skip_serializing_if = "is_default")]
     pub stream_output: bool,
+    /// For agents, for views: the time limit of its tasks, 0 for none. A task's own counts if it is shorter.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub task_timeout_ms: u64,
+    /// For agents, for views: the memory limit of its tasks.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub task_memory_limit_bytes: u64,
 }
 
 /// One worker of an agent.
@@ -224,6 +230,8 @@ impl Hello {
             heartbeat_ms: 0,
             profiling: false,
             stream_output: false,
+            task_timeout_ms: 0,
+            task_memory_limit_bytes: 0,
         }
     }
 

@@ -500,6 +500,7 @@ impl Scheduler {
         };
         let mut ended = Ended::new((now, task.id), task.slot, task.state, stats, failure);
         ended.ran = ran;
+        ended.timeout_ms = task.timeout_ms;
         ended.capabilities = self.classes.get(task.class).and_then(|class| class.label.clone());
         self.monitor.ended(ended, stats);
     }

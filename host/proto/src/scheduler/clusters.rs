@@ -65,6 +65,8 @@ pub(super) struct Cluster {
     /// As of when it lost its connection.
     pub(super) last_heard: Time,
     heartbeat_ms: u64,
+    /// Time and memory limits of its tasks, 0 for none.
+    pub(super) limits: (u64, u64),
     pub(super) workers: Vec<Worker>,
     /// Past its preload.
     pub(super) ready: bool,
@@ -101,6 +103,7 @@ impl Cluster {
             peer: None,
             last_heard: now,
             heartbeat_ms: 0,
+            limits: (0, 0),
             workers: Vec::new(),
             ready: false,
             leaving: false,
@@ -205,6 +208,7 @@ impl Scheduler {
         cluster.name = hello.name;
         cluster.peer = Some(peer);
         cluster.heartbeat_ms = hello.heartbeat_ms;
+        cluster.limits = (hello.task_timeout_ms, hello.task_memory_limit_bytes);
         cluster.ready = hello.ready;
         cluster.leaving = false;
         cluster.defined.clear();

@@ -160,7 +160,7 @@ impl Monitor {
         if ended.is_failure() {
             self.failures.push(ended.clone());
         }
-        self.ended.push(ended);
+        self.ended.push(ended.without_trace());
     }
 
     /// What a function is called; `(others)` beyond those that are counted by themselves.

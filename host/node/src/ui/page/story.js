@@ -2,6 +2,7 @@
 
 import { byId, copy, make, setState, stateMark } from "./dom.js";
 import * as format from "./format.js";
+import { taskKey } from "./model.js";
 
 export function tellStory(model, task) {
   const dialog = byId("story");
@@ -23,6 +24,7 @@ export function tellStory(model, task) {
     steps.push(step(ended, `${task.state} before it ran`, `after ${format.duration(task.queued_us)} in queues`));
   }
   const fact = (name, value) => [make("dt", {}, name), make("dd", {}, value)];
+  const home = model.workers.get(`${task.cluster}/${task.worker}`);
   const facts = make(
     "dl",
     { class: "facts-list" },
@@ -30,6 +32,8 @@ export function tellStory(model, task) {
     ...fact("Cluster", task.cluster || "none"),
     ...fact("Attempt", format.count(task.attempt)),
     ...fact("Asked for", task.capabilities || "no capabilities"),
+    ...fact("Time limit", timeLimit(task, home)),
+    ...fact("Memory limit", home?.task_memory_limit_bytes ? format.bytes(home.task_memory_limit_bytes) : "not known"),
     ...fact("Instance made in", format.duration(task.start_us)),
     ...fact("CPU time", task.cpu_us ? format.duration(task.cpu_us) : "not measured"),
     ...fact("Peak memory", task.peak_memory_bytes ? format.bytes(task.peak_memory_bytes) : "not measured"),
@@ -42,6 +46,8 @@ export function tellStory(model, task) {
     facts,
   ];
   if (task.error) children.push(make("h3", {}, "Error"), make("pre", {}, task.error));
+  const { trace } = model.failures.find((failure) => taskKey(failure) === taskKey(task)) ?? task;
+  if (trace) children.push(make("h3", {}, "Where"), make("pre", {}, trace));
   const lines = model.logs.filter((line) => line.task === task.id);
   if (lines.length > 0) {
     const text = lines.map((line) => `${format.clock(model.moment(line.at_ms))} ${line.source}: ${line.text}`).join("\n");
@@ -49,4 +55,13 @@ export function tellStory(model, task) {
   }
   dialog.replaceChildren(...children);
   if (!dialog.open) dialog.showModal();
+}
+
+// The shorter of the call's own and its cluster's, as far as they are known.
+function timeLimit(task, home) {
+  const own = task.timeout_ms ?? 0;
+  const clusters = home?.task_timeout_ms ?? 0;
+  if (own === 0 && clusters === 0) return home ? "none" : "not known";
+  if (own !== 0 && (clusters === 0 || own <= clusters)) return `${format.duration(own * 1000)}, by the call`;
+  return `${format.duration(clusters * 1000)}, by its cluster`;
 }

@@ -33,7 +33,7 @@ export function makeTables(model, { go, tell, saveTrace }) {
     key: (worker) => `${worker.cluster}/${worker.name}`,
     sort: { key: "worker", down: false },
     choices: { label: "State", all: "all states", values: WORKER_STATES.filter((state) => state !== "busy" && state !== "idle"), of: (worker) => worker.state },
-    note: () => (model.scheduler ? `${format.plural(model.workers.size, "worker")} in ${format.plural(model.scheduler.clusters, "cluster")}` : ""),
+    note: () => (model.scheduler ? `${format.plural(model.workers.size, "worker")} in ${format.plural(new Set([...model.workers.values()].map((worker) => worker.cluster)).size, "cluster")}` : ""),
     empty: noCluster,
     open: (worker) => go("tasks", model.worker(worker.name, worker.cluster)),
     columns: [

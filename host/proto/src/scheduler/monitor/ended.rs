@@ -13,6 +13,8 @@ use crate::{
 
 /// Longest error text of a task in a list.
 const ERROR_BYTES: usize = 400;
+/// Longest trace of a failure.
+const TRACE_BYTES: usize = 2_000;
 
 /// Where a task ran.
 #[derive(Clone, Debug)]
@@ -39,7 +41,11 @@ pub(in crate::scheduler) struct Ended {
     pub(in crate::scheduler) ran: Option<Ran>,
     /// Tags it asked for, if any.
     pub(in crate::scheduler) capabilities: Option<Arc<str>>,
+    /// Time limit of the call itself, 0 for none.
+    pub(in crate::scheduler) timeout_ms: u64,
     error: Option<Arc<str>>,
+    /// Where it failed; kept with failures alone.
+    trace: Option<Arc<str>>,
 }
 
 impl Ended {
@@ -69,8 +75,15 @@ impl Ended {
             peak_memory_bytes: stats.peak_memory_bytes,
             ran: None,
             capabilities: None,
+            timeout_ms: 0,
             error: failure.map(error),
+            trace: failure.and_then(|failure| failure.trace.as_deref()).map(|trace| clip(trace, TRACE_BYTES).into()),
         }
+    }
+
+    /// The same for the list of everything that ended, which is longer.
+    pub(super) fn without_trace(self) -> Self {
+        Self { trace: None, ..self }
     }
 
     /// Whether it failed, by its own fault or another's. That somebody did not want it any more is no failure.
@@ -98,7 +111,9 @@ impl Ended {
             cluster,
             attempt: self.attempt,
             capabilities: self.capabilities.as_deref().unwrap_or_default().to_owned(),
+            timeout_ms: self.timeout_ms,
             error: self.error.as_deref().map(str::to_owned),
+            trace: self.trace.as_deref().map(str::to_owned),
         }
     }
 }

@@ -147,7 +147,7 @@ fn weight_of_seen((id, _): &(String, u64)) -> usize {
 
 fn weight_of_worker(worker: &WorkerView) -> usize {
     let WorkerView { name, cluster, host, state, capabilities, .. } = worker;
-    360 + name.len() + cluster.len() + host.len() + state.len() + capabilities.len()
+    440 + name.len() + cluster.len() + host.len() + state.len() + capabilities.len()
 }
 
 fn weight_of_client(client: &ClientView) -> usize {
@@ -159,9 +159,9 @@ fn weight_of_function(function: &FunctionView) -> usize {
 }
 
 fn weight_of_task(task: &TaskView) -> usize {
-    let TaskView { id, call, state, worker, cluster, capabilities, error, .. } = task;
-    let error = error.as_ref().map_or(0, String::len);
-    272 + id.len() + call.len() + state.len() + worker.len() + cluster.len() + capabilities.len() + error
+    let TaskView { id, call, state, worker, cluster, capabilities, error, trace, .. } = task;
+    let error = error.as_ref().map_or(0, String::len) + trace.as_ref().map_or(0, String::len);
+    312 + id.len() + call.len() + state.len() + worker.len() + cluster.len() + capabilities.len() + error
 }
 
 fn weight_of_line(line: &LogView) -> usize {
