@@ -226,6 +226,27 @@ fn a_scheduler_on_all_interfaces_gives_each_peer_a_storage_that_it_can_reach() {
     client.disconnect();
 }
 
+#[test]
+fn a_scheduler_at_a_unix_socket_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().expect("folder");
+    let address = format!("ipc://{}", dir.path().join("s").display());
+    let mut scheduler =
+        Process::start("scheduler", dir.path(), env!("CARGO_BIN_EXE_scaler_scheduler"), &[address.as_str()]);
+    let sockets = || {
+        let entries = fs::read_dir(dir.path()).expect("entries").flatten();
+        let is_socket =
+            |entry: &fs::DirEntry| std::os::unix::fs::FileTypeExt::is_socket(&entry.file_type().expect("a type"));
+        let mut names: Vec<String> =
+            entries.filter(is_socket).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(sockets(), ["s", "s.1", "s.2"]);
+    scheduler.signal(rustix::process::Signal::TERM);
+    assert_eq!(scheduler.wait_exit(LONG), 0);
+    assert!(sockets().is_empty(), "{:?} are left", sockets());
+}
+
 fn child_of(pid: u32) -> u32 {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     let mut all: Vec<u32> = children.split_whitespace().filter_map(|child| child.parse().ok()).collect();

@@ -108,6 +108,11 @@ fn a_command_line_is_checked_on_top_of_the_file() {
         assert_eq!(shown(&line, "num_of_workers"), "12 flag", "{name:?}");
         assert_eq!(shown(&line, "logging_level"), "WARNING line 6");
     }
+    // As the original's parser has it: what is appended to a script's command line wins.
+    assert_eq!(shown(&["scaler_cluster", "-n", "3", "--num-of-workers=5"], "num_of_workers"), "5 flag");
+    let nowhere = run(SCALER, &["config", "check", file, "scaler_cluster", "--module-path", "/nowhere/modules"]);
+    let warning = "[cluster] module_path: there is no folder /nowhere/modules here";
+    assert!(nowhere.code == Some(0) && nowhere.stderr.contains(warning), "{}", nowhere.stderr);
     let line = ["scaler_cluster", "tcp://localhost:7000", "-ll", "DEBUG", "-hps", "False", "-pwc", "gpu"];
     for (key, expected) in [
         ("scheduler_address", "tcp://localhost:7000 flag"),

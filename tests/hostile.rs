@@ -32,6 +32,8 @@ fn limits_end_a_task_and_the_worker_goes_on() {
         let started = Instant::now();
         let error = stack.failure(call, &[]).to_lowercase();
         assert!(error.contains(expected), "{call}: `{expected}` in {error}");
+        let is_told = error.contains("(it is task_timeout_seconds of its cluster)");
+        assert_eq!(is_told, call.contains("spin"), "{error}");
         assert!(started.elapsed() < Duration::from_secs(15), "{call} took {:?}", started.elapsed());
         next();
     }

@@ -254,6 +254,9 @@ fn lines_of_guests_are_seen_with_task_and_worker() {
         shown.lines().all(|line| line.contains(task) && line.contains("warn")) && !shown.contains('\u{1b}'),
         "{shown}"
     );
+    let silent = scaler(&["logs", &address, "--task", "00000000000000f1:7"]);
+    assert!(silent.status.success() && silent.stdout.is_empty());
+    assert!(text(&silent.stderr).contains("nothing that task 00000000000000f1:7 wrote is kept"));
 }
 
 #[test]

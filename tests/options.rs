@@ -578,6 +578,8 @@ fn completions_load_in_a_shell() {
     assert_eq!(offers(&["scaler", "cluster", "-tt"]), ["-tts"]);
     assert_eq!(offers(&["scaler_cluster", "-pw"]), ["-pwc"]);
     assert_eq!(offers(&["scaler_cluster", "--per-worker-c"]), ["--per-worker-capabilities"]);
+    assert_eq!(offers(&["scaler_cluster", "--isolation", ""]), ["task", "processor"]);
+    assert_eq!(offers(&["scaler_cluster", "-ll", "D"]), ["DEBUG"]);
     let whole = text(&scaler(&["completions", "bash"]).stdout);
     assert!(whole.contains("--per-worker-capabilities"), "a role is completed with its own options");
     for (shell, lines) in [

@@ -119,7 +119,7 @@ impl ClientBuilder {
     /// # Errors
     /// When the address cannot be used or no scheduler answers in time.
     pub async fn connect(self, address: &str) -> Result<Client, Error> {
-        let address: Address = address.parse()?;
+        let address = Address::to_dial(address)?;
         // Random enough to be unique: the hasher's keys come from the system.
         let id = ClientId(RandomState::new().build_hasher().finish());
         let waker = Waker::new()?;

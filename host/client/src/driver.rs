@@ -70,6 +70,13 @@ pub(crate) struct Driver {
     unwanted: Vec<ObjectId>,
 }
 
+/// What arrives and what is to be done in one turn of the thread; kept between turns for its room.
+#[derive(Default)]
+struct Turn {
+    events: Vec<Event>,
+    effects: Vec<Effect>,
+}
+
 /// A clear that waits for the ends of what it canceled.
 struct Clear {
     /// Tasks, by number.
@@ -136,29 +143,35 @@ pub(crate) fn start(
 
 impl Driver {
     fn run(mut self) {
-        let (mut commands, mut events, mut effects) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut commands, mut turn) = (Vec::new(), Turn::default());
         while self.closed.is_none() {
             self.queue.take(&mut commands);
-            let mut idle = commands.is_empty();
+            let was_asked = !commands.is_empty();
             for command in commands.drain(..) {
-                self.command(command, &mut effects);
-            }
-            if let Err(error) = self.link.drain(&mut events, BATCH_MESSAGES_MAX, BATCH_BYTES_MAX) {
-                tracing::error!(%error, "the connection to the scheduler cannot be read");
-            }
-            idle &= events.is_empty();
-            for event in events.drain(..) {
-                self.event(event, &mut effects);
+                self.command(command, &mut turn.effects);
             }
             self.registry.expire(Instant::now(), &mut self.core);
-            self.core.tick(self.now(), &mut effects);
-            idle &= effects.is_empty();
-            self.perform(&mut effects);
-            if idle && self.closed.is_none() {
+            let is_idle = self.turn(&mut turn) && !was_asked;
+            if is_idle && self.closed.is_none() {
                 self.wait();
             }
         }
-        self.finish();
+        self.finish(turn);
+    }
+
+    /// Takes what has arrived, and does what follows from that and from the time. True if there was nothing to do.
+    fn turn(&mut self, Turn { events, effects }: &mut Turn) -> bool {
+        if let Err(error) = self.link.drain(events, BATCH_MESSAGES_MAX, BATCH_BYTES_MAX) {
+            tracing::error!(%error, "the connection to the scheduler cannot be read");
+        }
+        let mut is_idle = events.is_empty();
+        for event in events.drain(..) {
+            self.event(event, effects);
+        }
+        self.core.tick(self.now(), effects);
+        is_idle &= effects.is_empty();
+        self.perform(effects);
+        is_idle
     }
 
     fn now(&self) -> Time {
@@ -550,7 +563,7 @@ impl Driver {
     }
 
     /// The session is over: nothing waits for ever.
-    fn finish(mut self) {
+    fn finish(mut self, turn: Turn) {
         let reason = self.closed.take().unwrap_or(Closed::Left);
         let Leftovers { commands, pipes } = self.queue.close(reason.clone());
         for command in commands {
@@ -573,23 +586,14 @@ impl Driver {
             let _ = connected.send(Err(self.queue.closed_error(reason)));
         }
         self.transfer.close();
-        self.part();
+        self.part(turn);
         self.link.close(FLUSH_MAX);
     }
 
     /// Stays until the scheduler has heard the goodbye, or that takes too long.
-    fn part(&mut self) {
-        let (mut events, mut effects) = (Vec::new(), Vec::new());
+    fn part(&mut self, mut turn: Turn) {
         while !self.core.is_gone() {
-            if let Err(error) = self.link.drain(&mut events, BATCH_MESSAGES_MAX, BATCH_BYTES_MAX) {
-                tracing::error!(%error, "the connection to the scheduler cannot be read");
-            }
-            let is_idle = events.is_empty();
-            for event in events.drain(..) {
-                self.event(event, &mut effects);
-            }
-            self.core.tick(self.now(), &mut effects);
-            self.perform(&mut effects);
+            let is_idle = self.turn(&mut turn);
             let until = self.core.next_deadline().map(|time| self.started + Duration::from_nanos(time.0));
             if is_idle && !self.core.is_gone() && scaler_net::wait(&[&self.link], &[], until).is_err() {
                 return;

@@ -61,6 +61,18 @@ pub enum AddressError {
         /// The whole text.
         text: String,
     },
+    /// No port, where somebody wants to connect.
+    #[error("address `{text}` has no port; write, for instance, `{text}:8516`")]
+    NoPortToDial {
+        /// The whole text.
+        text: String,
+    },
+    /// Port 0, where somebody wants to connect.
+    #[error("{text}: port 0 is any free port, for who listens; give the port that the server's ready line shows")]
+    PortZero {
+        /// The whole text.
+        text: String,
+    },
     /// A port that is no number from 0 to 65535.
     #[error("address `{text}`: port `{port}` is not a number from 0 to 65535")]
     BadPort {
@@ -128,6 +140,21 @@ impl Address {
         Self::Ipc { path: path.into() }
     }
 
+    /// The address of a server that is somewhere already. Unlike one to listen at, it needs a port.
+    ///
+    /// # Errors
+    /// As [`Address::from_str`], and when the port is 0.
+    pub fn to_dial(text: &str) -> Result<Self, AddressError> {
+        let address: Self = text.parse().map_err(|error| match error {
+            AddressError::NoPort { text } => AddressError::NoPortToDial { text },
+            error => error,
+        })?;
+        match address.port() {
+            Some(0) => Err(AddressError::PortZero { text: address.to_string() }),
+            _ => Ok(address),
+        }
+    }
+
     /// The derived address of a companion server: port plus `offset`, while port 0 stays 0. A unix socket gets
     /// `.offset` appended to its path, and `offset` 0 changes nothing.
     pub fn with_port_offset(&self, offset: u16) -> Result<Self, AddressError> {
@@ -153,17 +180,26 @@ impl Address {
         }
     }
 
-    /// Where a peer finds this address that reached its machine at `dialed`. Every interface (`0.0.0.0`, `::`, `*`) is
-    /// a place to listen at and none to connect to: it becomes the host that was dialed, or this machine if that was a
-    /// unix socket.
+    /// Whether it stands for every interface of a machine (`0.0.0.0`, `::`, `*`).
+    #[must_use]
+    pub fn is_every_interface(&self) -> bool {
+        match self {
+            Self::Tcp { host, .. } => host == "*" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified()),
+            Self::Ipc { .. } => false,
+        }
+    }
+
+    /// Where a peer finds this address that reached its machine at `dialed`. Every interface is a place to listen at
+    /// and none to connect to: it becomes the host that was dialed, or this machine if that was a unix socket.
     #[must_use]
     pub fn seen_from(&self, dialed: &Self) -> Self {
-        match (self, dialed) {
-            (Self::Tcp { host, port }, _) if is_every_interface(host) => match dialed {
-                Self::Tcp { host, .. } if !is_every_interface(host) => Self::tcp(host.clone(), *port),
-                _ => Self::tcp("127.0.0.1", *port),
-            },
-            _ => self.clone(),
+        let Self::Tcp { port, .. } = self else { return self.clone() };
+        if !self.is_every_interface() {
+            return self.clone();
+        }
+        match dialed {
+            Self::Tcp { host, .. } if !dialed.is_every_interface() => Self::tcp(host.clone(), *port),
+            _ => Self::tcp("127.0.0.1", *port),
         }
     }
 
@@ -227,10 +263,6 @@ impl Address {
             _ => Err(AddressError::BadPort { text: text(), port: port.to_owned() }),
         }
     }
-}
-
-fn is_every_interface(host: &str) -> bool {
-    host == "*" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
 }
 
 impl FromStr for Address {
@@ -325,6 +357,16 @@ mod tests {
         assert!(error("ipc://").contains("no path"));
         assert!(error(&format!("ipc://{}", "x".repeat(108))).contains("107"));
         assert!(error("").contains("no scheme"));
+    }
+
+    #[test]
+    fn nobody_dials_port_zero() {
+        let error = |text: &str| Address::to_dial(text).expect_err(text).to_string();
+        assert!(error("tcp://farm:0").contains("ready line"));
+        assert!(error("tcp://farm").ends_with("`tcp://farm:8516`"));
+        for text in ["tcp://farm:8516", "ipc:///tmp/s"] {
+            assert_eq!(Address::to_dial(text), text.parse());
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod guest;
 mod line;
 pub mod logging;
 pub mod palette;
+mod plural;
 pub mod processor;
 pub mod ready;
 mod resolve;

@@ -1,8 +1,7 @@
 //! The scheduler's shell: one thread that moves packets between its two links and the pure core.
 //!
 //! A turn: wait until something arrives or the core has a deadline, drain a batch, tell the core, tick once, perform
-//! its
-//! effects. Whatever could block (the object storage) is done by a helper thread.
+//! its effects. Whatever could block (the object storage) is done by a helper thread.
 
 mod storage;
 
@@ -22,7 +21,9 @@ use scaler_proto::{
 use self::storage::{News, Storage};
 use crate::{
     config::{AllocatePolicy, SchedulerSettings},
-    exit, ready,
+    exit,
+    plural::counted,
+    ready,
     signals::Signals,
     usage::{self, Usage},
 };
@@ -343,8 +344,8 @@ fn log(note: Note) {
             tracing::info!("task {task} of {call} failed{place}: {}: {message}", kind.words());
         }
         Note::TasksFailedMore { count } => {
-            let tasks = if count == 1 { "task" } else { "tasks" };
-            tracing::info!("{count} more {tasks} failed within that second; `scaler status` shows the newest");
+            let tasks = counted(count, "more task");
+            tracing::info!("{tasks} failed within that second; `scaler status` shows the newest");
         }
         Note::ClientConnected { client, name, resumed } => {
             let what = if resumed { "is back" } else { "connected" };
@@ -355,10 +356,6 @@ fn log(note: Note) {
             tracing::info!("client {name:?} ({client}) {what}; {unfinished} of its tasks end with it");
         }
     }
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn core_peer(peer: PeerId, is_monitor: bool) -> PeerId {

@@ -51,6 +51,12 @@ pub enum CallErrorKind {
     /// The module path is no list of names with dots between them.
     #[error("the module path is not names with dots between them; write `module.path:function(arguments)`")]
     ModulePath,
+    /// A file stands where the module's name should.
+    #[error("a module is named here, not its file; write `{corrected}`")]
+    File {
+        /// Module and function.
+        corrected: String,
+    },
     /// Nothing that could be a function follows the `:`.
     #[error("a function name should follow the `:`")]
     NoFunction,

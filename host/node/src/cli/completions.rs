@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Command, CommandFactory as _};
+use clap::{Command, CommandFactory as _, builder::PossibleValuesParser};
 use clap_complete::{Shell, generate};
 
 use super::{Cli, output};
@@ -87,9 +87,17 @@ fn fish_line(line: &str, shorts: &BTreeMap<String, Vec<String>>) -> String {
     line.replacen(&format!(" -l {long} "), &format!(" {} -l {long} ", old.join(" ")), 1)
 }
 
+/// With the values that may follow an option, where these are a few words; the settings read them by themselves.
+fn with_words(command: Command) -> Command {
+    command.mut_args(|arg| match config::words_of(&arg) {
+        Some(words) => arg.value_parser(PossibleValuesParser::new(words)),
+        None => arg,
+    })
+}
+
 /// The declarations of a program. `scaler` shows its roles with the options that they read from the settings.
 fn command(program: &str) -> anyhow::Result<Command> {
-    let roles = config::commands();
+    let roles: Vec<_> = config::commands().into_iter().map(|(name, command)| (name, with_words(command))).collect();
     if program == "scaler" {
         return Ok(roles.into_iter().fold(Cli::command(), |command, (program, role)| {
             let name = program.trim_start_matches("scaler_");

@@ -76,7 +76,7 @@ impl Connection {
 
     /// The address, for what talks to the scheduler without the client library.
     pub(super) fn parsed(&self) -> anyhow::Result<Address> {
-        let parsed = self.address.parse::<Address>();
+        let parsed = Address::to_dial(&self.address);
         parsed.map_err(|error| exit::coded(exit::USAGE, format!("{:?} is no address: {error}", self.address)))
     }
 

@@ -41,6 +41,12 @@ pub(super) fn logs(arguments: &LogsArgs) -> Result<ExitCode> {
     let mut signals = Signals::install()?;
     let mut printer = Printer::new(arguments);
     printer.lines(watcher.view())?;
+    if let (Some(task), false) = (&arguments.task, arguments.follow || printer.has_printed) {
+        say(&format!(
+            "nothing that task {task} wrote is kept; `scaler status --tasks` lists the tasks there are, and the \
+             scheduler keeps the newest lines of all of them"
+        ));
+    }
     while arguments.follow && signals.received() == 0 {
         step(&mut watcher, &signals, &mut printer)?;
     }
@@ -94,6 +100,7 @@ struct Printer {
     is_coloured: bool,
     /// Epoch of the scheduler and number of the last line.
     printed: (u64, u64),
+    has_printed: bool,
 }
 
 impl Printer {
@@ -103,6 +110,7 @@ impl Printer {
             json: arguments.json,
             is_coloured: io::stdout().is_terminal() && output::wants_colours(),
             printed: (0, 0),
+            has_printed: false,
         }
     }
 
@@ -132,6 +140,7 @@ impl Printer {
         if text.is_empty() {
             return Ok(());
         }
+        self.has_printed = true;
         let mut stdout = io::stdout().lock();
         output::written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
     }
@@ -183,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_line_says_when_where_who_and_what() {
-        let printer = Printer { task: None, json: false, is_coloured: false, printed: (0, 0) };
+        let printer = Printer { task: None, json: false, is_coloured: false, printed: (0, 0), has_printed: false };
         let line = |cluster: &str| LogView {
             worker: "host-1".to_owned(),
             cluster: cluster.to_owned(),

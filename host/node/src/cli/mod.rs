@@ -31,7 +31,7 @@ use crate::{bench, demo, exit, guest};
 
 /// Runs functions of WebAssembly components as tasks on a cluster, each in a sandbox of its own.
 #[derive(Parser)]
-#[command(name = "scaler", version, after_help = EXIT_CODES)]
+#[command(name = "scaler", version, after_help = EXIT_CODES, args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Commands,

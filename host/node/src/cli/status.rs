@@ -17,7 +17,10 @@ use super::{
     connect::Connection,
     output::{self, microseconds},
 };
-use crate::watch::{ID_CHARS, WorkerNames, cluster_name};
+use crate::{
+    plural::counted,
+    watch::{ID_CHARS, WorkerNames, cluster_name},
+};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct StatusArgs {
@@ -98,7 +101,7 @@ fn picture(view: &View, shown: &Shown) -> String {
         if tasks.is_empty() { "none".to_owned() } else { tasks.join(", ") },
     );
     for parked in &view.parked {
-        let _ = writeln!(text, "waiting    {} of {}: {}", count(parked.held, "call"), parked.call, parked.reason);
+        let _ = writeln!(text, "waiting    {} of {}: {}", counted(parked.held, "call"), parked.call, parked.reason);
     }
     if let Some(failure) = view.failures.last() {
         let ago = duration(scheduler.uptime_ms.saturating_sub(failure.ended_ms));
@@ -106,7 +109,7 @@ fn picture(view: &View, shown: &Shown) -> String {
         let why = first_line(failure.error.as_deref().unwrap_or("no reason was given"));
         let _ = writeln!(text, "failure    {ago} ago, {} on {worker}: {why} (task {})", failure.call, failure.id);
     }
-    let (workers, clusters) = (count(view.workers.len() as u64, "worker"), count(scheduler.clusters, "cluster"));
+    let (workers, clusters) = (counted(view.workers.len() as u64, "worker"), counted(scheduler.clusters, "cluster"));
     let _ = writeln!(text, "\n{workers} in {clusters}");
     let workers = view.workers.iter().map(|worker| {
         [
@@ -143,7 +146,7 @@ fn picture(view: &View, shown: &Shown) -> String {
         workers,
     );
     if !view.clients.is_empty() {
-        let _ = writeln!(text, "\n{}", count(view.clients.len() as u64, "client"));
+        let _ = writeln!(text, "\n{}", counted(view.clients.len() as u64, "client"));
         let clients = view.clients.iter().map(|client| {
             let seen = duration(client.last_seen_ms);
             [
@@ -172,7 +175,7 @@ fn unfinished(text: &mut String, view: &View) {
     let listed = view.unfinished.len() as u64;
     let note = if listed < all { format!(", {listed} of them here") } else { String::new() };
     let have = if all == 1 { "has" } else { "have" };
-    let _ = writeln!(text, "\n{} that {have} not ended{note}", count(all, "task"));
+    let _ = writeln!(text, "\n{} that {have} not ended{note}", counted(all, "task"));
     let rows = view.unfinished.iter().map(|task| {
         let host =
             if task.host.is_empty() { "-".to_owned() } else { cluster_name(&task.host, &task.cluster, ID_CHARS) };
@@ -183,7 +186,7 @@ fn unfinished(text: &mut String, view: &View) {
 }
 
 fn functions(text: &mut String, functions: &[FunctionView]) {
-    let _ = writeln!(text, "\n{}", count(functions.len() as u64, "function"));
+    let _ = writeln!(text, "\n{}", counted(functions.len() as u64, "function"));
     let rows = functions.iter().map(|function| {
         let ran = (function.finished - function.canceled).max(1);
         [
@@ -216,10 +219,6 @@ fn table<const N: usize>(text: &mut String, head: [&str; N], rows: impl Iterator
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
-}
-
-fn count(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn duration(ms: u64) -> String {

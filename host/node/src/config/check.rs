@@ -107,6 +107,7 @@ pub fn check(path: &Path, line: Option<CommandLine<'_>>) -> Result<Report, Confi
         warnings.push(format!("{}: there is no section of ours; they are {names}", path.display()));
     }
     warnings.extend(contradictions(&sections));
+    warnings.extend(missing_folder(&sections));
     mistakes.extend(ports::taken_twice(&sections));
     let any_free = ports::any_free(&sections);
     nowhere.retain(|mistake| !any_free || !matches!(mistake.place(), Some(Place::File { .. })));
@@ -164,6 +165,17 @@ fn contradictions(sections: &[SectionReport]) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// A cluster whose modules are nowhere, as far as this machine tells. Nobody promised the folder of the default.
+fn missing_folder(sections: &[SectionReport]) -> Option<String> {
+    let cluster = sections.iter().find(|known| known.name == "cluster")?;
+    let setting = cluster.effective.iter().find(|known| known.key == "module_path")?;
+    let folder = setting.value.as_str().filter(|folder| !Path::new(folder).is_dir())?;
+    let place = Some(&setting.place).filter(|place| **place != Place::Default)?;
+    Some(format!(
+        "{place}: [cluster] module_path: there is no folder {folder} here; a cluster takes it as empty until there is"
+    ))
 }
 
 /// A cluster asks its scheduler for the object storage; where the file has both, that is known.

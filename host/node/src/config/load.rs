@@ -127,6 +127,8 @@ pub(super) fn command<T: Section>() -> Command {
         .about(T::ABOUT)
         .version(env!("CARGO_PKG_VERSION"))
         .after_help(after)
+        // As the original's: what is appended to a script's command line wins.
+        .args_override_self(true)
         .mut_args(|arg| {
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default() + &notes(&arg);
             // A required setting may come from the file, which clap does not see.

@@ -35,7 +35,7 @@ pub use mistake::{ConfigError, Gap, Mistake, Place};
 pub use sections::{
     AllocatePolicy, ClusterSettings, EventLoop, Isolation, LoggingLevel, LoggingSettings, ObjectStorageSettings,
     PolicyContent, PolicyEngine, PolicyError, Scaling, ScalingStrategy, SchedulerSettings, TopSettings, WebUiSettings,
-    commands,
+    commands, words_of,
 };
 pub(crate) use values::whole;
 pub use values::{EmptyName, Names, NotWhole, UnknownWord, Whole};

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use scaler_net::Address;
+use scaler_net::{Address, AddressError};
 
 use super::{
     check::SectionReport,
@@ -46,7 +46,7 @@ fn told<'a>(address: &Address, other: &str, is_given: bool, all: impl Iterator<I
 /// Whether two servers at these addresses would be at one port of one machine, as far as the texts tell.
 pub(super) fn meet(one: &Address, other: &Address) -> bool {
     match (one, other) {
-        (Address::Tcp { host: one, port }, Address::Tcp { host: other, port: same }) => {
+        (Address::Tcp { port, .. }, Address::Tcp { port: same, .. }) => {
             let (one, other) = (host(one), host(other));
             let is_local = |host: &Host| *host == Host::All || *host == Host::Loopback;
             port == same && *port != 0 && (one == other || is_local(&one) && is_local(&other))
@@ -63,23 +63,22 @@ enum Host {
     Named(String),
 }
 
-fn host(text: &str) -> Host {
-    match text.parse::<IpAddr>() {
-        Ok(ip) if ip.is_unspecified() => Host::All,
-        Ok(ip) if ip.is_loopback() => Host::Loopback,
-        _ if text == "*" => Host::All,
-        _ if text.eq_ignore_ascii_case("localhost") => Host::Loopback,
-        _ => Host::Named(text.to_ascii_lowercase()),
+fn host(address: &Address) -> Host {
+    match address {
+        _ if address.is_every_interface() => Host::All,
+        _ if address.is_loopback() => Host::Loopback,
+        Address::Tcp { host, .. } => Host::Named(host.to_ascii_lowercase()),
+        Address::Ipc { path } => Host::Named(path.display().to_string()),
     }
 }
 
 /// Whether whoever dials the one address gets to who listens at the other, unless the texts leave no way: a name may be
 /// any machine that can be reached at all.
 pub(super) fn reaches(dialed: &Address, listening: &Address) -> bool {
-    let (Address::Tcp { host: one, port }, Address::Tcp { host: other, port: same }) = (dialed, listening) else {
+    let (Address::Tcp { port, .. }, Address::Tcp { port: same, .. }) = (dialed, listening) else {
         return dialed == listening;
     };
-    let is_possible = match (host(one), host(other)) {
+    let is_possible = match (host(dialed), host(listening)) {
         (_, Host::All) => true,
         (Host::Named(one), Host::Named(other)) => {
             one == other || one.parse::<IpAddr>().is_err() || other.parse::<IpAddr>().is_err()
@@ -96,10 +95,8 @@ pub(super) fn reaches(dialed: &Address, listening: &Address) -> bool {
 pub(super) fn nowhere<T: Section>(effective: &[Effective]) -> Vec<Mistake> {
     let is_zero = |setting: &&Effective| T::DIALED.contains(&setting.key.as_str()) && has_port_zero(setting);
     let mistake = |setting: &Effective| {
-        let address = setting.value.as_str().unwrap_or_default();
-        let message = format!(
-            "{address}: port 0 is any free port, for who listens; give the port that the server's ready line shows"
-        );
+        let text = setting.value.as_str().unwrap_or_default().to_owned();
+        let message = AddressError::PortZero { text }.to_string();
         let (section, key) = (T::NAME.to_owned(), setting.key.clone());
         Mistake::Value { place: setting.place.clone(), section, key, message }
     };

@@ -105,12 +105,13 @@ fn parsed<N: Whole>(text: &str) -> Option<N> {
     digits.parse().ok()
 }
 
-/// The address of a server that is somewhere already: unlike one to listen at, it is not offered port 0.
-pub(super) fn dialed(text: &str) -> Result<Address, String> {
-    text.parse().map_err(|error| match error {
-        AddressError::NoPort { text } => format!("address `{text}` has no port; write, for instance, `{text}:8516`"),
-        error => error.to_string(),
-    })
+/// The address of a server that is somewhere already. Port 0 is complained of where the whole file is known, whose own
+/// servers may choose it.
+pub(super) fn dialed(text: &str) -> Result<Address, AddressError> {
+    match Address::to_dial(text) {
+        Err(AddressError::PortZero { text }) => text.parse(),
+        address => address,
+    }
 }
 
 /// Names separated by commas; blanks around them do not count.

@@ -8,6 +8,9 @@ macro_rules! words {
         pub enum $name { $($(#[$variant_doc])* $variant,)* }
 
         impl $name {
+            /// All words, in order.
+            pub const WORDS: &'static [&'static str] = &[$($word),*];
+
             /// The word in files and on the command line.
             #[must_use]
             pub fn word(self) -> &'static str { match self { $(Self::$variant => $word,)* } }
@@ -18,7 +21,7 @@ macro_rules! words {
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 $(if text.eq_ignore_ascii_case($word) { return Ok(Self::$variant); })*
-                Err($crate::config::UnknownWord { text: text.to_owned(), known: &[$($word),*] })
+                Err($crate::config::UnknownWord { text: text.to_owned(), known: Self::WORDS })
             }
         }
 

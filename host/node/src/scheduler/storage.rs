@@ -210,6 +210,10 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
+        // It had no time to take its socket away.
+        if let Address::Ipc { path } = &self.address {
+            std::fs::remove_file(path).ok();
+        }
     }
 }
 

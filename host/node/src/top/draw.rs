@@ -7,7 +7,7 @@ use ratatui::{
     layout::{Constraint, Layout, Rect},
     style::{Color, Modifier, Style},
     text::Span,
-    widgets::{Block, Clear, Widget as _},
+    widgets::{Block, Clear, Paragraph, Widget as _, Wrap},
 };
 use scaler_proto::{
     task::State,
@@ -15,7 +15,7 @@ use scaler_proto::{
 };
 
 use super::{Top, columns::Column, text};
-use crate::palette;
+use crate::{palette, plural::counted};
 
 /// Smaller than this, nothing can be read.
 pub(super) const WIDTH_MIN: u16 = 60;
@@ -27,6 +27,8 @@ const NARROW: u16 = 76;
 const WIDE: u16 = 118;
 /// Rows inside the blocks at the top, on a low and on a high screen.
 const BLOCK_ROWS: [u16; 2] = [5, 9];
+/// Rows for what calls wait for.
+const WAITING_ROWS: u16 = 2;
 /// From this height on the blocks are high.
 const HIGH: u16 = 36;
 
@@ -103,11 +105,13 @@ pub(super) fn draw(top: &Top, picture: &Picture<'_>, theme: Theme, area: Rect, b
         return 0;
     }
     let inside = BLOCK_ROWS[usize::from(area.height >= HIGH)];
-    let [title, blocks, keys, total, rest] = Layout::vertical([
+    let news = waiting(picture.view);
+    let [title, blocks, keys, total, waits, rest] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(inside + 2),
         Constraint::Length(1),
         Constraint::Length(1),
+        Constraint::Length(if news.is_some() { WAITING_ROWS } else { 0 }),
         Constraint::Fill(1),
     ])
     .areas(area);
@@ -119,7 +123,13 @@ pub(super) fn draw(top: &Top, picture: &Picture<'_>, theme: Theme, area: Rect, b
     let clients = if area.width >= WIDE { 30 } else { 0 };
     let [workers, clients] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(clients)]).areas(rest);
     let rows = draw_workers(top, picture.view, theme, workers, buffer);
-    put(buffer, total, 0, &totals(picture.view, rows, area.width), Style::new());
+    put(buffer, total, 0, &totals(picture.view, rows), Style::new());
+    if let Some(news) = news {
+        // Lines are broken between words, which costs some room.
+        let room = usize::from(waits.width * WAITING_ROWS).saturating_sub(usize::from(WIDTH_MIN) / 4);
+        let news = Paragraph::new(text::cut(&news, room)).wrap(Wrap { trim: true });
+        news.style(theme.state("waiting")).render(waits, buffer);
+    }
     if clients.width > 0 {
         draw_clients(picture.view, clients, buffer);
     }
@@ -269,7 +279,18 @@ fn shortcuts(top: &Top, width: u16) -> String {
     .unwrap_or_else(|| "? help".to_owned())
 }
 
-fn totals(view: &View, (offset, shown, all): (usize, usize, usize), width: u16) -> String {
+/// That calls wait which nobody can run, and for what.
+fn waiting(view: &View) -> Option<String> {
+    let parked = view.parked.first()?;
+    let more = match view.parked.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and of {})", counted(more, "more function")),
+    };
+    let (held, call) = (text::count(parked.held), &parked.call);
+    Some(format!("{held} waiting for {call}{more}: {}", parked.reason))
+}
+
+fn totals(view: &View, (offset, shown, all): (usize, usize, usize)) -> String {
     let mut groups: Vec<&str> = view.workers.iter().map(|worker| worker.cluster.as_str()).collect();
     groups.sort_unstable();
     groups.dedup();
@@ -280,12 +301,6 @@ fn totals(view: &View, (offset, shown, all): (usize, usize, usize), width: u16) 
     }
     if shown < all {
         line.push_str(&format!(", rows {}-{}", offset + 1, offset + shown));
-    }
-    if let Some(parked) = view.parked.first() {
-        let more = format!("; {} waiting for {}: {}", text::count(parked.held), parked.call, parked.reason);
-        // Cut rather than left out: that calls wait is the news.
-        let left = usize::from(width).saturating_sub(line.chars().count());
-        line.push_str(&text::cut(&more, left.max(1)));
     }
     line
 }

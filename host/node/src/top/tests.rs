@@ -77,9 +77,13 @@ fn calls_that_wait_are_told_of_however_narrow_the_screen() {
     let reason = "no connected cluster has a worker that offers `gpu`; one that does is started with more".to_owned();
     let parked = vec![ParkedView { call: "mandelbrot.tiles:render".to_owned(), held: 24_578, reason }];
     let view = View { parked, ..view(2) };
-    let lines = screen(&Top::default(), &view, None, 80, 24);
-    let total = lines.iter().find(|line| line.starts_with("Total")).expect("the line of totals");
-    assert!(total.contains("24,578 waiting for mandelbrot") && total.trim_end().ends_with('…'), "{total}");
+    let told = |width, height| {
+        let lines = screen(&Top::default(), &view, None, width, height);
+        let first = lines.iter().position(|line| line.starts_with("24,578 waiting for mandelbrot")).expect("the news");
+        format!("{} {}", lines[first].trim_end(), lines[first + 1].trim_end())
+    };
+    assert!(told(80, 24).ends_with(" offers `gpu`; one that does is started with more"), "{}", told(80, 24));
+    assert!(told(60, 14).ends_with('…') && told(60, 14).contains("offers"), "{}", told(60, 14));
 }
 
 #[test]

@@ -427,13 +427,19 @@ impl Agent {
         out.push(Effect::End(reason));
     }
 
-    /// An attempt of that function has an outcome of its own.
-    fn conclude(&mut self, attempt: Attempt, function: FunctionId, outcome: Outcome, stats: TaskStats) {
+    /// An attempt has an outcome of its own.
+    fn conclude(&mut self, run: &Run, mut outcome: Outcome, stats: TaskStats) {
+        let attempt = Attempt { task: run.task, attempt: run.attempt };
+        if let Outcome::Failed(failure) = &mut outcome
+            && failure.kind == FailureKind::Timeout
+        {
+            failure.message.push_str(&format!(" (it is {})", self.timeout_owner(run)));
+        }
         if let Outcome::Failed(failure) = &outcome
             && !failure.kind.is_canceled()
             && self.failures.is_told(self.looked)
         {
-            let define = self.functions.get(&function).map(|function| &function.define);
+            let define = self.functions.get(&run.function).map(|function| &function.define);
             self.pending.push(Effect::Note(Note::Failed {
                 task: attempt.task,
                 attempt: attempt.attempt,
@@ -455,7 +461,7 @@ impl Agent {
     fn fail(&mut self, slot: u32, failure: Failure) {
         if let Some(task) = self.tasks.remove(slot) {
             let outcome = Outcome::Failed(failure);
-            self.conclude(task.attempt(), task.run.function, outcome, TaskStats::nowhere());
+            self.conclude(&task.run, outcome, TaskStats::nowhere());
         }
     }
 

@@ -62,7 +62,7 @@ impl Agent {
             && task.stop != Some(StopReason::Discard)
         {
             stats.worker = worker;
-            self.conclude(task.attempt(), task.run.function, outcome, stats);
+            self.conclude(&task.run, outcome, stats);
         }
     }
 
@@ -163,7 +163,7 @@ impl Agent {
             {
                 self.tasks.remove(slot);
                 let outcome = timed_out(self.timeout_ms(&run), ran_us);
-                self.conclude(attempt, run.function, outcome, stats);
+                self.conclude(&run, outcome, stats);
             }
             // We killed the processor for another reason: nobody is to blame.
             (_, Some(_)) => self.requeue(slot),
@@ -245,6 +245,15 @@ impl Agent {
         match (run.timeout_ms, self.config.task_timeout_ms) {
             (0, timeout_ms) | (timeout_ms, 0) => timeout_ms,
             (own, cluster) => own.min(cluster),
+        }
+    }
+
+    /// Who has to change something if a task was stopped too early.
+    pub(super) fn timeout_owner(&self, run: &Run) -> &'static str {
+        if run.timeout_ms != 0 && run.timeout_ms == self.timeout_ms(run) {
+            "the call's own timeout"
+        } else {
+            "task_timeout_seconds of its cluster"
         }
     }
 

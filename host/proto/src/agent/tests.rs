@@ -367,7 +367,13 @@ fn the_shorter_timeout_counts_and_a_kill_behind_it_is_a_timeout() {
     bench.tick();
     bench.agent.processor_died(bench.now, 0, Some(1), "killed by signal 9");
     bench.tick();
-    assert_eq!(kinds(&bench.sent()), [(1, Some(FailureKind::Timeout))]);
+    let sent = bench.sent();
+    assert_eq!(kinds(&sent), [(1, Some(FailureKind::Timeout))]);
+    let Some(Message::Done(dones)) = sent.first() else { panic!("{sent:?}") };
+    let Outcome::Failed(failure) = &dones[0].outcome else { panic!("{dones:?}") };
+    assert!(failure.message.ends_with(" s (it is the call's own timeout)"), "{}", failure.message);
+    let own = |timeout_ms| bench.agent.timeout_owner(&Run { timeout_ms, ..run(2) });
+    assert_eq!([own(0), own(5_001)], ["task_timeout_seconds of its cluster"; 2]);
 }
 
 #[test]

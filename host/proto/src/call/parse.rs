@@ -114,6 +114,9 @@ impl<'a> Parser<'a> {
         if !head.contains(':') {
             return fail_at(self.offset + head.trim_end().len(), Kind::NoColon);
         }
+        if let Some(corrected) = of_file(head) {
+            return self.fail(Kind::File { corrected });
+        }
         let mut module = String::new();
         loop {
             let start = self.offset;
@@ -452,6 +455,22 @@ impl<'a> Parser<'a> {
         let second = self.hex_number(second_place, 4)?;
         join_surrogates(first, second).map_or_else(|| fail_at(place, half), Ok)
     }
+}
+
+/// What was meant by a file's path before the `:`, if a module's name can be read from it.
+fn of_file(head: &str) -> Option<String> {
+    let (path, function) = head.rsplit_once(':')?;
+    let (_, file) = path.rsplit_once('/')?;
+    let module = file.strip_suffix(".wasm").unwrap_or(file);
+    let function = function.trim();
+    let is_known = |name: &str| is_segment(name) && name.chars().all(is_word);
+    if !module.split('.').chain(function.split('.')).all(is_known) {
+        return None;
+    }
+    Some(match function.rsplit_once('.') {
+        Some((inner, function)) => format!("{}.{}:{}", snake(module), snake(inner), snake(function)),
+        None => format!("{}:{}", snake(module), snake(function)),
+    })
 }
 
 fn fail_at<T>(offset: usize, kind: Kind) -> Parsed<T> {

@@ -16,8 +16,8 @@ use crate::{
 use super::{
     AllocatePolicy, Effect, Scheduler,
     classes::{ClassKey, Fit},
-    clients::Ending,
     clusters::Cluster,
+    endings::Ending,
     seeded::Fault,
     tasks::TaskKey,
 };

@@ -6,7 +6,7 @@ use crate::{
     task::{Event, State},
 };
 
-use super::{Effect, Note, Scheduler, clients::Ending, tasks::TaskKey};
+use super::{Effect, Note, Scheduler, endings::Ending, tasks::TaskKey};
 
 impl Scheduler {
     /// A client cancels tasks of its own.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::{
     ids::{ClientId, FunctionId, ObjectId, PeerId, TaskId, Time},
     message::{
-        ArgumentObject, Credit, Failure, FailureKind, INLINE_MAX, Message, ModuleInfo, Outcome, PutObject, Release,
-        Shutdown, ShutdownReply, StopReason, Submit, TaskResult, TaskStats,
+        ArgumentObject, Credit, FailureKind, INLINE_MAX, Message, ModuleInfo, Outcome, PutObject, Release, Shutdown,
+        ShutdownReply, StopReason, Submit, TaskResult, TaskStats,
     },
     payload::Payload,
     task::{Event, State},
@@ -15,7 +15,7 @@ use crate::{
 use super::{
     Effect, Note, Record, Scheduler, SchedulerConfig,
     classes::{ClassKey, Needs},
-    monitor::{Ended, Ran},
+    endings::{complete, failure, payload_of},
     output::Output,
     peers::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX},
     registrations::{Function, Registration, RegistrationState},
@@ -186,58 +186,21 @@ impl Client {
         matches!(self.numbers.get(&number), Some(Place::Ended))
     }
 
+    /// A task of it has ended, and its result is on the way.
+    pub(super) fn has_ended_now(&mut self, number: u64) {
+        self.numbers.insert(number, Place::Ended);
+    }
+
+    /// A task of it that had so many bytes of arguments is out of the books.
+    pub(super) fn free(&mut self, argument_bytes: u64) {
+        self.unfinished -= 1;
+        self.used.bytes_freed += argument_bytes;
+    }
+
     fn is_over_credit(&self, config: &SchedulerConfig) -> bool {
         // Twice the window: an honest client that counts a little differently is not worth a broken connection.
         self.numbers.len() as u64 >= 2 * config.client_window_tasks
             || self.used.bytes - self.used.bytes_freed > 2 * config.client_window_bytes + INLINE_MAX as u64
-    }
-}
-
-/// How a task ended, for [`Scheduler::finish`].
-#[derive(Debug)]
-pub(super) struct Ending {
-    pub(super) event: Event,
-    pub(super) outcome: Outcome,
-    pub(super) stats: TaskStats,
-    /// Where it ran, if it did.
-    pub(super) ran: Option<Ran>,
-    /// The log is to tell of it: nobody else does.
-    pub(super) is_told: bool,
-}
-
-impl Ending {
-    pub(super) fn failed(event: Event, kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { event, outcome: failure(kind, message), stats: TaskStats::default(), ran: None, is_told: false }
-    }
-
-    /// The scheduler gives it up, which nobody else knows the reason of.
-    pub(super) fn given_up(event: Event, kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { is_told: true, ..Self::failed(event, kind, message) }
-    }
-}
-
-/// The outcome of a task that the scheduler lets fail.
-pub(super) fn failure(kind: FailureKind, message: impl Into<String>) -> Outcome {
-    Outcome::Failed(Failure { kind, message: message.into(), value: None, trace: None })
-}
-
-/// What the scheduler knows of a task that has ended.
-fn complete(stats: &mut TaskStats, now: Time, task: &Task) {
-    stats.attempt = stats.attempt.max(task.attempt);
-    let all_us = now.since(task.called) / 1_000;
-    stats.queued_us = match (task.attempt, stats.run_us) {
-        (0, _) => all_us,
-        // How long it ran is not known, of a processor that died: at least it waited for its dispatch.
-        (_, 0) => task.dispatched.since(task.called) / 1_000,
-        (_, run_us) => all_us.saturating_sub(run_us),
-    };
-}
-
-/// The payload of an outcome, if it has one.
-pub(super) fn payload_of(outcome: &Outcome) -> Option<&Payload> {
-    match outcome {
-        Outcome::Ok(payload) => Some(payload),
-        Outcome::Failed(failure) => failure.value.as_ref(),
     }
 }
 
@@ -416,7 +379,7 @@ impl Scheduler {
     }
 
     /// Keeps a result for its client until the client has it.
-    fn keep(&mut self, id: ClientId, result: TaskResult) {
+    pub(super) fn keep(&mut self, id: ClientId, result: TaskResult) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let payload = payload_of(&result.outcome);
         if let Some(Payload::Stored { id: object, .. }) = payload {
@@ -435,96 +398,6 @@ impl Scheduler {
         match self.clients.get(&task.client)?.numbers.get(&task.number)? {
             Place::Live(key) => Some(*key),
             Place::Ended => None,
-        }
-    }
-
-    /// Ends a task: it leaves wherever it was, and its client gets the result.
-    pub(super) fn finish(&mut self, now: Time, key: TaskKey, mut ending: Ending, out: &mut Vec<Effect>) {
-        if self.tasks.get(key).is_none_or(|task| task.state.after(ending.event).is_err()) {
-            return;
-        }
-        self.detach(key);
-        let Some(task) = self.retire(key, ending.event) else { return };
-        if ending.event == Event::ConfirmCancel
-            && let Some(by) = &task.canceled_by
-        {
-            let when = if task.attempt == 0 { ", before it ran" } else { "" };
-            ending.outcome = failure(FailureKind::Canceled, format!("canceled by {by}{when}"));
-        }
-        let mut stats = ending.stats;
-        if let Some(Ran { cluster, worker }) = &ending.ran
-            // Whoever has a failure before them wants to know where to look, and failures are few.
-            && (matches!(ending.outcome, Outcome::Failed(_)) || self.is_profiling(task.id.client))
-        {
-            stats.worker_name = worker.as_ref().to_owned();
-            stats.cluster = cluster.to_string();
-        }
-        if let (true, Outcome::Failed(failure)) = (ending.is_told, &ending.outcome) {
-            self.tell_failure(now, &task, &stats, failure, out);
-        }
-        complete(&mut stats, now, &task);
-        self.note_end(now, &task, &stats, &ending.outcome, ending.ran);
-        let result = TaskResult { number: task.id.number, outcome: ending.outcome, stats };
-        if self.config.journal && !self.seeded.is(Fault::FinishUnwritten) {
-            out.push(Effect::Persist(Record::Finished { task: task.id, result: Box::new(result.clone()) }));
-        }
-        if let Some(client) = self.clients.get_mut(&task.id.client) {
-            client.numbers.insert(task.id.number, Place::Ended);
-        }
-        self.keep(task.id.client, result);
-    }
-
-    fn is_profiling(&self, client: ClientId) -> bool {
-        self.clients.get(&client).is_some_and(|client| client.profiling)
-    }
-
-    /// A line in the log, or one more of those that are only counted.
-    fn tell_failure(&mut self, now: Time, task: &Task, stats: &TaskStats, failure: &Failure, out: &mut Vec<Effect>) {
-        if self.failures.is_told(now) {
-            out.push(Effect::Note(Note::TaskFailed {
-                task: task.id,
-                call: self.monitor.call(task.slot).to_owned(),
-                worker: stats.worker_name.clone(),
-                cluster: stats.cluster.clone(),
-                kind: failure.kind,
-                message: failure.message.clone(),
-            }));
-        }
-    }
-
-    /// Lets watchers know of the end of a task.
-    fn note_end(&mut self, now: Time, task: &Task, stats: &TaskStats, outcome: &Outcome, ran: Option<Ran>) {
-        let failure = match outcome {
-            Outcome::Ok(_) => None,
-            Outcome::Failed(failure) => Some(failure),
-        };
-        let mut ended = Ended::new((now, task.id), task.slot, task.state, stats, failure);
-        ended.ran = ran;
-        ended.timeout_ms = task.timeout_ms;
-        ended.capabilities = self.classes.get(task.class).and_then(|class| class.label.clone());
-        self.monitor.ended(ended, stats);
-    }
-
-    /// Takes a task that is nowhere any more out of the books.
-    fn retire(&mut self, key: TaskKey, event: Event) -> Option<Task> {
-        self.tasks.step(key, event).ok()?;
-        let task = self.tasks.remove(key)?;
-        self.classes.leave(task.class);
-        self.forget_arguments(task.id, &task.arguments);
-        if let Some(client) = self.clients.get_mut(&task.id.client) {
-            client.unfinished -= 1;
-            client.used.bytes_freed += task.arguments.inline_length();
-        }
-        Some(task)
-    }
-
-    /// Deletes stored arguments that belong to the task alone.
-    fn forget_arguments(&mut self, task: TaskId, arguments: &Payload) {
-        if let Payload::Stored { id, .. } = arguments
-            && *id == ObjectId::arguments(task)
-            && !self.seeded.is(Fault::KeepArguments)
-        {
-            self.delete(*id);
         }
     }
 

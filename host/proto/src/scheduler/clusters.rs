@@ -20,7 +20,7 @@ use crate::{
 use super::{
     Effect, Loss, Note, Scheduler,
     classes::{ClassKey, Fit, Needs},
-    clients::{Ending, failure, payload_of},
+    endings::{Ending, payload_of},
     monitor::Ran,
     seeded::Fault,
     tasks::TaskKey,
@@ -65,8 +65,10 @@ pub(super) struct Cluster {
     /// As of when it lost its connection.
     pub(super) last_heard: Time,
     heartbeat_ms: u64,
-    /// Time and memory limits of its tasks, 0 for none.
-    pub(super) limits: (u64, u64),
+    /// Time limit of its tasks, 0 for none.
+    pub(super) task_timeout_ms: u64,
+    /// Memory limit of its tasks.
+    pub(super) task_memory_limit_bytes: u64,
     pub(super) workers: Vec<Worker>,
     /// Past its preload.
     pub(super) ready: bool,
@@ -103,7 +105,8 @@ impl Cluster {
             peer: None,
             last_heard: now,
             heartbeat_ms: 0,
-            limits: (0, 0),
+            task_timeout_ms: 0,
+            task_memory_limit_bytes: 0,
             workers: Vec::new(),
             ready: false,
             leaving: false,
@@ -208,7 +211,8 @@ impl Scheduler {
         cluster.name = hello.name;
         cluster.peer = Some(peer);
         cluster.heartbeat_ms = hello.heartbeat_ms;
-        cluster.limits = (hello.task_timeout_ms, hello.task_memory_limit_bytes);
+        cluster.task_timeout_ms = hello.task_timeout_ms;
+        cluster.task_memory_limit_bytes = hello.task_memory_limit_bytes;
         cluster.ready = hello.ready;
         cluster.leaving = false;
         cluster.defined.clear();
@@ -423,18 +427,16 @@ impl Scheduler {
                 .for_each(|object| self.delete(object));
             return;
         };
-        let mut is_told = false;
-        let outcome = match stored {
+        let ending = match stored {
             Some(object) if object != ObjectId::result(name, attempt) => {
                 let message =
                     format!("cluster {id} names object {object} as the result of task {name}, which is not its own");
-                is_told = true;
-                failure(FailureKind::Internal, message)
+                Ending::given_up(Event::Fail, FailureKind::Internal, message)
             }
-            _ => outcome,
+            _ => Ending::said(outcome),
         };
         let current = self.current(id, Attempt { task: name, attempt }).is_some();
-        if self.is_retried(key, &outcome, current) {
+        if self.is_retried(key, &ending.outcome, current) {
             if current {
                 if let Some(task) = self.tasks.get_mut(key) {
                     task.retries -= 1;
@@ -448,12 +450,12 @@ impl Scheduler {
             // An older attempt, from a cluster that was believed lost, won. The newer one is not needed.
             self.stop_attempt(key, StopReason::Discard);
         }
-        let length = payload_of(&outcome).map_or(0, Payload::length);
+        let length = payload_of(&ending.outcome).map_or(0, Payload::length);
         if let Some(function) = self.tasks.get(key).map(|task| task.function) {
             self.functions.sample_result(function, length);
         }
         let ran = self.ran(id, stats.worker);
-        self.finish(now, key, Ending { event: event_of(&outcome), outcome, stats, ran, is_told }, out);
+        self.finish(now, key, Ending { stats, ran, ..ending }, out);
     }
 
     /// Counts a task that ends on a worker, if there is such a one.
@@ -615,21 +617,5 @@ impl Scheduler {
         }
         self.clusters_changed(now);
         requeued
-    }
-}
-
-/// Which end an outcome is.
-fn event_of(outcome: &Outcome) -> Event {
-    match outcome {
-        Outcome::Ok(_) => Event::Succeed,
-        Outcome::Failed(failure) => match failure.kind {
-            FailureKind::Canceled => Event::ConfirmCancel,
-            FailureKind::WorkerLost
-            | FailureKind::ObjectLost
-            | FailureKind::Rejected
-            | FailureKind::Busy
-            | FailureKind::Aborted => Event::Abort,
-            _ => Event::Fail,
-        },
     }
 }

@@ -14,6 +14,7 @@ mod clients;
 mod clusters;
 mod config;
 mod effect;
+mod endings;
 mod monitor;
 mod note;
 mod objects;
@@ -50,8 +51,9 @@ use crate::{
 use self::{
     assignment::Balance,
     classes::Classes,
-    clients::{Client, Ending},
+    clients::Client,
     clusters::Cluster,
+    endings::Ending,
     monitor::Monitor,
     output::Output,
     peers::{Door, GREETING_MS, Peers, Standing},

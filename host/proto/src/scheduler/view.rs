@@ -213,8 +213,8 @@ impl Scheduler {
             agent_rss_bytes: if lost { 0 } else { cluster.agent.rss_bytes },
             memory_free_bytes: if lost { 0 } else { cluster.agent.memory_free_bytes },
             lag_us: cluster.agent.lag_us,
-            task_timeout_ms: cluster.limits.0,
-            task_memory_limit_bytes: cluster.limits.1,
+            task_timeout_ms: cluster.task_timeout_ms,
+            task_memory_limit_bytes: cluster.task_memory_limit_bytes,
         })
     }
 }

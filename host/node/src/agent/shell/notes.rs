@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use scaler_proto::agent::{InterruptCause, Note};
 
 use super::Shell;
-use crate::{agent::catalogue::News, resolve};
+use crate::{agent::catalogue::News, plural::counted, resolve};
 
 /// A resolver that takes longer is not waited for; it is asked again the next time.
 const RESOLVE_WAIT: Duration = Duration::from_secs(10);
@@ -38,9 +38,8 @@ impl Shell {
                 tracing::info!("the scheduler at {} has ended{reason}", self.scheduler_address);
             }
             Note::Forgotten { tasks } => {
-                tracing::warn!(
-                    "the scheduler was restarted and does not know the {tasks} tasks at hand; they are dropped"
-                );
+                let tasks = counted(tasks, "task");
+                tracing::warn!("the scheduler was restarted and does not know what is at hand; {tasks} dropped");
             }
             // The error that the process ends with says it.
             Note::Leaving { .. } if self.failure.is_some() => {}
@@ -57,8 +56,8 @@ impl Shell {
                 }
             }
             Note::FailedMore { count } => {
-                let tasks = if count == 1 { "task" } else { "tasks" };
-                tracing::info!("{count} more {tasks} failed within that second; `scaler status` shows the newest");
+                let tasks = counted(count, "more task");
+                tracing::info!("{tasks} failed within that second; `scaler status` shows the newest");
             }
             Note::Stalled { worker, tasks, stalled_ms } => {
                 let tasks = if tasks == 1 { "the task".to_owned() } else { format!("any of the {tasks} tasks") };

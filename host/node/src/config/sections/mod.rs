@@ -20,9 +20,9 @@ pub use scheduler::{AllocatePolicy, SchedulerSettings};
 pub use top::TopSettings;
 pub use webui::WebUiSettings;
 
-use std::ffi::OsString;
+use std::{any::TypeId, ffi::OsString};
 
-use clap::Command;
+use clap::{Arg, Command};
 use scaler_proto::nearest::nearest;
 
 use super::{
@@ -99,6 +99,22 @@ pub(super) fn all() -> [Described; 5] {
 #[must_use]
 pub fn commands() -> Vec<(&'static str, Command)> {
     all().iter().map(|section| (section.program, (section.command)())).collect()
+}
+
+/// The values that an option may have, where these are a few words.
+#[must_use]
+pub fn words_of(arg: &Arg) -> Option<&'static [&'static str]> {
+    let kind = arg.get_value_parser().type_id();
+    let all = [
+        (TypeId::of::<bool>(), ["true", "false"].as_slice()),
+        (TypeId::of::<AllocatePolicy>(), AllocatePolicy::WORDS),
+        (TypeId::of::<EventLoop>(), EventLoop::WORDS),
+        (TypeId::of::<Isolation>(), Isolation::WORDS),
+        (TypeId::of::<LoggingLevel>(), LoggingLevel::WORDS),
+        (TypeId::of::<PolicyEngine>(), PolicyEngine::WORDS),
+        (TypeId::of::<ScalingStrategy>(), ScalingStrategy::WORDS),
+    ];
+    all.into_iter().find(|(known, _)| kind == *known).map(|(_, words)| words)
 }
 
 /// The section that has such a key, if only one has.

@@ -20,6 +20,13 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// The same, with what stands between backticks as code.
+export function setCoded(element, text) {
+  if (element.dataset.text === text) return;
+  element.dataset.text = text;
+  element.replaceChildren(...text.split("`").map((part, index) => (index % 2 === 1 ? make("code", {}, part) : part)));
+}
+
 export function setTitle(element, text) {
   if (element.title !== text) element.title = text;
 }

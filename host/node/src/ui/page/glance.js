@@ -1,6 +1,6 @@
 // What can be seen without scrolling: whether all is well, tasks by state, workers, the newest failure.
 
-import { byId, command, glyph, make, setHidden, setState, setText, setTitle, stateMark } from "./dom.js";
+import { byId, command, glyph, make, setCoded, setHidden, setState, setText, setTitle, stateMark } from "./dom.js";
 import * as format from "./format.js";
 import { shortTask } from "./tables.js";
 import { TASK_STATES } from "./states.js";
@@ -67,7 +67,7 @@ export class Glance {
     const line = byId("verdict");
     line.style.setProperty("--state", `var(--state-${state})`);
     setText(byId("verdict-glyph"), glyph(state));
-    setText(byId("verdict-text"), model.scheduler && model.staleSinceMs ? `When last heard: ${text}` : text);
+    setCoded(byId("verdict-text"), model.scheduler && model.staleSinceMs ? `When last heard: ${text}` : text);
   }
 
   renderTasks() {

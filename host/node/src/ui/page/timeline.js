@@ -90,7 +90,10 @@ export class Timeline {
     for (const [part, align] of [[0, "left"], [0.5, "center"], [1, "right"]]) {
       context.textAlign = align;
       const at = this.model.moment(from + (to - from) * part);
-      context.fillText(`${format.clock(at)} (${format.ago(now - at)})`, LEFT + (width - LEFT - 12) * part, height - BOTTOM / 2);
+      // Moments that a clock cannot tell apart are told by what lies between them.
+      const isNear = part > 0 && to - from < 10_000;
+      const told = isNear ? `+${format.duration((to - from) * part * 1000)}` : `${format.clock(at)} (${format.ago(now - at)})`;
+      context.fillText(told, LEFT + (width - LEFT - 12) * part, height - BOTTOM / 2);
     }
     const all = lanes.size > LANES_MAX ? `${LANES_MAX} of ${format.plural(lanes.size, "worker")}` : format.plural(lanes.size, "worker");
     const span = this.model.recentSpan();

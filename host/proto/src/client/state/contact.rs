@@ -53,7 +53,11 @@ impl ClientCore {
         out.push(Effect::Warning(text.to_owned()));
     }
 
+    /// Another connection, unless there is nothing left to say on it.
     pub(super) fn redial(&mut self, why: &str, out: &mut Vec<Effect>) {
+        if self.is_over() {
+            return self.part_unheard(out);
+        }
         self.forget_connection();
         out.push(Effect::Warning(format!("connecting again: {why}")));
         out.push(Effect::Redial);

@@ -9,7 +9,7 @@ use crate::{
     ids::{ClientId, FunctionId, ModuleHash},
     message::{
         ArgumentObject, Changed, FunctionInfo, Identity, Parked, Pulse, Refused, RegisterFailed, Release, Reset, Role,
-        TaskResult,
+        TaskResult, VERSION, Welcome,
     },
     payload::Payload,
 };
