@@ -349,6 +349,9 @@ fn failures_are_objects_with_json(stack: &Stack) {
         assert!(error["task"].as_str().is_some_and(|task| task.contains(':')), "{call}: {error}");
     }
     assert_eq!(submit("behaviour.failures:check(-1)", &[])["value"], "missing");
+    let error = submit("behaviour.failures:clock()", &[]);
+    let help = error["help"].as_str().unwrap_or_default();
+    assert!(error["type"] == "panic" && help.contains("`wasi = false` to `wasi = true`"), "{error}");
     assert!(submit("behaviour.failures:trap()", &[])["trace"].is_string());
     assert_eq!(submit("behaviour.failures:check('x')", &[])["type"], "type_mismatch");
     assert_eq!(submit("behaviour.failures:chek(1)", &[])["type"], "unknown_function");
@@ -407,6 +410,36 @@ fn a_client_brings_its_own_module() {
     // It is private to that session.
     let out = stack.submit("hello.greeting:greet('mine')", &[]);
     assert_eq!(out.status.code(), Some(2), "{}", text(&out.stderr));
+}
+
+#[test]
+fn a_file_with_dots_in_its_name_is_no_module_and_everybody_says_so() {
+    let stack = Stack::scheduler(&[], &[]);
+    let module = guest("examples/hello/guest");
+    let modules = stack.dir.path().join("modules");
+    let dotted = modules.join("hello-2.0.wasm");
+    fs::copy(&module, &dotted).expect("copy");
+    let mut cluster = stack.spawn_cluster(1, &[]);
+    cluster.wait_ready();
+    let remedy = "rename it to `hello-2-0.wasm`";
+    cluster.wait_log(remedy);
+    // Another module comes, so that the folder is known to have been looked at again.
+    fs::copy(&module, modules.join("hello.wasm")).expect("copy");
+    cluster.wait_log("module `hello` is now");
+    assert_eq!(cluster.log().matches(remedy).count(), 1, "{}", cluster.log());
+    let file = dotted.to_str().expect("text");
+    let out = stack.submit("hello-2-0.greeting:greet('x')", &["--module", file]);
+    assert_eq!((out.status.code(), text(&out.stderr).contains(remedy)), (Some(2), true), "{}", text(&out.stderr));
+    let folder = modules.to_str().expect("text");
+    let out = scaler(&["run", "hello-2.0.greeting:greet('x')", "--module-path", folder]);
+    assert_eq!((out.status.code(), text(&out.stderr).contains(remedy)), (Some(2), true), "{}", text(&out.stderr));
+    let out = scaler(&["inspect", file]);
+    assert!(out.status.success() && text(&out.stderr).contains(remedy), "{}", text(&out.stderr));
+    assert!(text(&out.stdout).contains("hello_2_0.greeting:greet("), "{}", text(&out.stdout));
+    // Under the name that is offered it is found by all of them.
+    fs::rename(&dotted, modules.join("hello-2-0.wasm")).expect("rename");
+    cluster.wait_log("module `hello-2-0` is now");
+    assert_eq!(stack.value("hello-2-0.greeting:greet('x')"), "Hello, x!");
 }
 
 #[test]

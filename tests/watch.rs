@@ -3,13 +3,18 @@
 
 mod support;
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use support::{LONG, Process, SCALER, children, has_role, scaler, text, wait_for};
 
 /// A new guest project in a folder.
-fn project(folder: &Path) -> std::path::PathBuf {
+fn project(folder: &Path) -> PathBuf {
     let path = folder.join("my-task");
     let made = scaler(&["new", &path.to_string_lossy()]);
     assert!(made.status.success(), "{}", text(&made.stderr));
@@ -82,6 +87,64 @@ fn build_watch_writes_the_component_again() {
     let second = wait_for("another component", LONG, || fs::read(&output).ok().filter(|second| *second != first));
     assert!(second.windows(7).any(|window| window == b"welcome"));
     stop(watch);
+}
+
+/// A cache with everything that the user's has but the SDK: getting a compiler may take long.
+fn cache(folder: &Path, name: &str) -> PathBuf {
+    let base = folder.join(name);
+    let own = base.join("scaler");
+    fs::create_dir_all(&own).expect("folder");
+    let users = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let users =
+        users.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache"))).map(|base| base.join("scaler"));
+    for entry in users.and_then(|users| fs::read_dir(users).ok()).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if !name.to_string_lossy().contains("sdk-") {
+            std::os::unix::fs::symlink(entry.path(), own.join(name)).expect("link");
+        }
+    }
+    base
+}
+
+/// The SDK in a cache.
+fn sdk(cache: &Path) -> Option<PathBuf> {
+    let mut entries = fs::read_dir(cache.join("scaler")).expect("cache").flatten();
+    entries.find(|entry| entry.file_name().to_string_lossy().starts_with("sdk-")).map(|entry| entry.path())
+}
+
+#[test]
+fn a_project_outlives_its_cache_and_says_on_another_machine_what_to_write() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (here, there) = (cache(folder.path(), "here"), cache(folder.path(), "there"));
+    let run = |cache: &Path, arguments: &[&str]| {
+        let mut command = Command::new(SCALER);
+        command.args(arguments).current_dir(folder.path()).env("XDG_CACHE_HOME", cache).stdin(Stdio::null());
+        command.output().expect("scaler")
+    };
+    assert!(run(&here, &["new", "z"]).status.success());
+    let kept = sdk(&here).expect("the SDK");
+    for is_whole in [false, true] {
+        // All of it is gone, and then a file.
+        if is_whole { fs::remove_file(kept.join("src/lib.rs")) } else { fs::remove_dir_all(&kept) }.expect("remove");
+        let built = run(&here, &["build", "z"]);
+        assert!(built.status.success() && kept.join("src/lib.rs").exists(), "{}", text(&built.stderr));
+    }
+    fs::remove_dir_all(&kept).expect("remove");
+    let manifest = folder.path().join("z/Cargo.toml");
+    let before = fs::read_to_string(&manifest).expect("manifest");
+    for command in [&["build", "z"][..], &["watch", "z", "z.greeting:greet('x')"]] {
+        let refused = run(&there, command);
+        let told = text(&refused.stderr);
+        let own = sdk(&there).expect("it is there before it is named");
+        let line = format!("    scaler-guest = {{ path = \"{}\" }}\n", own.display());
+        assert_eq!(refused.status.code(), Some(2), "{told}");
+        assert!(told.contains("z/Cargo.toml:10: ") && told.contains(&line), "{told}");
+        assert_eq!(fs::read_to_string(&manifest).expect("manifest"), before, "the file is the author's");
+    }
+    let own = sdk(&there).expect("the SDK");
+    fs::write(&manifest, before.replace(kept.to_str().expect("text"), own.to_str().expect("text"))).expect("write");
+    let built = run(&there, &["build", "z"]);
+    assert!(built.status.success(), "{}", text(&built.stderr));
 }
 
 #[test]

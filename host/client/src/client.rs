@@ -343,12 +343,14 @@ impl Client {
     /// [`crate::FailureKind::Preload`] and the reason.
     ///
     /// # Errors
-    /// When the file cannot be read or is no component, its preload call does not parse, or the storage does not take
-    /// it.
+    /// When the file cannot be read or is no component, has a name that no call can have ([`Error::ModuleName`]) and is
+    /// given no other one, its preload call does not parse, or the storage does not take it.
     pub async fn register_module(&self, path: impl AsRef<Path>, options: &ModuleOptions) -> Result<(), Error> {
         let path = path.as_ref().to_owned();
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy().replace('-', "_")).unwrap_or_default();
-        let name = options.name.clone().unwrap_or(stem);
+        let name = match &options.name {
+            Some(name) => name.clone(),
+            None => scaler_module::module_name(&path)?,
+        };
         let read = move || std::fs::read(&path).map_err(|source| Error::File { path, source });
         self.register_read(name, options, read).await
     }

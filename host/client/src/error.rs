@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::de::DeserializeOwned;
 
-use scaler_module::{BindError, DecodeError, ReadError};
+use scaler_module::{BindError, DecodeError, DottedName, ReadError};
 use scaler_net::{AddressError, NetError};
 use scaler_proto::{
     call::CallError,
@@ -190,6 +190,9 @@ pub enum Error {
         /// Why.
         source: ReadError,
     },
+    /// A module's file with dots in its name; [`crate::ModuleOptions::name`] gives the module another one.
+    #[error(transparent)]
+    ModuleName(#[from] DottedName),
     /// The machine refused a thread.
     #[error("cannot start the client's thread: {source}")]
     Thread {
@@ -258,6 +261,7 @@ impl Error {
                 | Self::Bind { .. }
                 | Self::Value { .. }
                 | Self::Module { .. }
+                | Self::ModuleName(_)
                 | Self::MissingObject { .. }
                 | Self::NoAddress
                 | Self::File { .. }

@@ -7,6 +7,7 @@
 mod annotations;
 mod bind;
 mod decode;
+mod file;
 mod misfit;
 mod read;
 mod sections;
@@ -14,6 +15,7 @@ mod types;
 
 pub use bind::{BindError, BoundAround};
 pub use decode::DecodeError;
+pub use file::{DottedName, module_name};
 pub use misfit::Problem;
 pub use read::{Function, Import, MODULE_BYTES_MAX, Module, ReadError, Uncallable};
 pub use types::{Case, Field, Parameter, SIGNATURE_BYTES_MAX, Signature, SignatureError, Type};

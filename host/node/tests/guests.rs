@@ -4,7 +4,7 @@ mod guest_support;
 
 use guest_support::{Guest, build, error, root, target_dir};
 use scaler_module::Type;
-use scaler_node::guest::{self, GuestError, NewArgs};
+use scaler_node::guest::{self, BuildArgs, GuestError, NewArgs};
 use scaler_proto::{message::FailureKind, value::Value};
 use scaler_sandbox::{Access, DirectoryGrant, Grants};
 use std::{env, fs, path::PathBuf, process::Command};
@@ -224,6 +224,38 @@ fn a_new_project_builds_runs_and_tests() {
     assert!(cargo.status().unwrap().success());
     let again = guest::new(&NewArgs { name: path }, &mut Vec::new());
     assert!(matches!(again, Err(GuestError::NotEmpty(_))));
+}
+
+#[test]
+fn what_a_guest_calls_in_vain_is_told_with_the_line_to_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vain");
+    guest::new(&NewArgs { name: path.clone() }, &mut Vec::new()).unwrap();
+    let source = "#[scaler_guest::module]\npub mod vain {\n    pub fn now() -> String {\n        println!(\"now\");\n        \
+                  format!(\"{:?}\", std::time::Instant::now())\n    }\n}\n";
+    fs::write(path.join("src/lib.rs"), source).unwrap();
+    let notes = || {
+        let arguments = BuildArgs { path: path.clone(), output: Some(folder.path().join("vain.wasm")) };
+        let mut told = Vec::new();
+        guest::build_in(&arguments, Some(&target_dir()), &mut told).unwrap();
+        let told = String::from_utf8(told).unwrap();
+        told.lines().filter(|line| line.starts_with("note: ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let manifest = fs::canonicalize(path.join("Cargo.toml")).unwrap();
+    let change =
+        format!("change `wasi = false` to `wasi = true` under [package.metadata.scaler] in {}", manifest.display());
+    let told = notes();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[0].starts_with("note: src/lib.rs:4: println! writes nowhere") && told[0].ends_with(&change),
+        "{told:?}"
+    );
+    assert!(told[1].starts_with("note: src/lib.rs:5: Instant::now fails") && told[1].ends_with(&change), "{told:?}");
+    // Whoever does so has what was missing.
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace("wasi = false", "wasi = true")).unwrap();
+    assert_eq!(notes(), Vec::<String>::new());
+    assert!(Guest::load(&folder.path().join("vain.wasm")).call("vain:now()").is_ok());
 }
 
 #[test]

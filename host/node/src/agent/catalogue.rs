@@ -3,14 +3,14 @@
 //! New bytes are preloaded before they are announced; if that fails, the old ones stay and the log says why.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, mpsc::Sender},
     time::{Duration, SystemTime},
 };
 
-use scaler_module::Module;
+use scaler_module::{DottedName, Module, module_name};
 use scaler_net::{
     Address, Waker,
     objects::{ClientOptions, ObjectClient},
@@ -87,11 +87,23 @@ pub(super) struct Catalogue {
     prepared_path: Option<String>,
     entries: BTreeMap<String, Entry>,
     is_missing: bool,
+    /// Files with names that no call can have, of which the log has told.
+    told: BTreeSet<PathBuf>,
+}
+
+/// What lies in a module path.
+#[derive(Default)]
+struct Found {
+    /// Components, named by their dotted path.
+    modules: Vec<(String, PathBuf)>,
+    /// Files that would be such if their names had no dots.
+    dotted: Vec<DottedName>,
 }
 
 impl Catalogue {
     pub(super) fn new(root: PathBuf, workshop: Arc<Workshop>, preload: Option<Call>) -> Self {
-        Self { root, workshop, preload, prepared_path: None, entries: BTreeMap::new(), is_missing: false }
+        let (entries, told) = (BTreeMap::new(), BTreeSet::new());
+        Self { root, workshop, preload, prepared_path: None, entries, is_missing: false, told }
     }
 
     /// Runs until nobody listens any more.
@@ -180,7 +192,7 @@ impl Catalogue {
 
     /// Walks the module path and reads what is new or changed. What is gone is forgotten.
     fn look(&mut self) -> Vec<Fresh> {
-        let mut found = Vec::new();
+        let mut found = Found::default();
         match walk(&self.root, &mut String::new(), 0, &mut found) {
             Ok(()) => self.is_missing = false,
             Err(_) if self.is_missing => {}
@@ -190,6 +202,8 @@ impl Catalogue {
                 tracing::warn!("module_path `{root}`: {error}; it counts as empty and is looked at again");
             }
         }
+        let Found { modules: mut found, dotted } = found;
+        self.tell_dotted(&dotted);
         self.entries.retain(|path, _| {
             let is_there = found.iter().any(|(name, _)| name == path);
             if !is_there {
@@ -199,6 +213,16 @@ impl Catalogue {
         });
         found.sort();
         found.into_iter().filter_map(|(path, file)| self.read(path, &file)).collect()
+    }
+
+    /// Says of each file once that it is left out for its name.
+    fn tell_dotted(&mut self, dotted: &[DottedName]) {
+        for dotted in dotted {
+            if self.told.insert(dotted.file.clone()) {
+                tracing::warn!("left out: {dotted}");
+            }
+        }
+        self.told.retain(|file| dotted.iter().any(|dotted| dotted.file == *file));
     }
 
     fn read(&mut self, path: String, file: &Path) -> Option<Fresh> {
@@ -240,8 +264,8 @@ impl Catalogue {
     }
 }
 
-/// Finds the components under a folder, named by their dotted path.
-fn walk(folder: &Path, prefix: &mut String, depth: usize, found: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
+/// Finds the components under a folder.
+fn walk(folder: &Path, prefix: &mut String, depth: usize, found: &mut Found) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let Ok(entry) = entry else { continue };
         let (path, name) = (entry.path(), entry.file_name());
@@ -255,21 +279,26 @@ fn walk(folder: &Path, prefix: &mut String, depth: usize, found: &mut Vec<(Strin
                     tracing::debug!("`{}` cannot be listed: {error}", path.display());
                 }
             }
-        } else if let Some(stem) = name.strip_suffix(".wasm").filter(|stem| !stem.is_empty() && !stem.contains('.')) {
-            found.push((format!("{prefix}{stem}"), path.clone()));
+        } else if let Some(stem) = name.strip_suffix(".wasm").filter(|stem| !stem.is_empty()) {
+            match module_name(&path) {
+                Ok(_) => found.modules.push((format!("{prefix}{stem}"), path.clone())),
+                Err(dotted) => found.dotted.push(dotted),
+            }
         }
         prefix.truncate(length);
     }
     Ok(())
 }
 
-/// All modules of a folder, only read; for `scaler run`.
-pub(super) fn read_all(root: &Path) -> Vec<(ModuleInfo, PathBuf)> {
-    let mut found = Vec::new();
+/// All modules of a folder, only read, and the files that would be some under other names; for `scaler run`.
+pub(super) fn read_all(root: &Path) -> (Vec<(ModuleInfo, PathBuf)>, Vec<DottedName>) {
+    let mut found = Found::default();
     if let Err(error) = walk(root, &mut String::new(), 0, &mut found) {
         tracing::warn!("module_path `{}`: {error}; it counts as empty", root.display());
     }
+    let Found { modules: mut found, mut dotted } = found;
     found.sort();
+    dotted.sort_by(|one, other| one.file.cmp(&other.file));
     let read = |(path, file): (String, PathBuf)| match fs::read(&file)
         .map_err(|error| error.to_string())
         .and_then(|bytes| Module::read(&bytes).map_err(|error| error.to_string()))
@@ -280,7 +309,7 @@ pub(super) fn read_all(root: &Path) -> Vec<(ModuleInfo, PathBuf)> {
             None
         }
     };
-    found.into_iter().filter_map(read).collect()
+    (found.into_iter().filter_map(read).collect(), dotted)
 }
 
 /// Fetches and prepares a module that a client registered, on a thread of its own.

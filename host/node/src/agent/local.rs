@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use scaler_module::{Module, Signature};
+use scaler_module::{DottedName, Module, Signature, module_name};
 use scaler_proto::{
     call::Call,
     ids::{ClientId, TaskId},
@@ -21,6 +21,7 @@ use super::{
 use crate::{
     config::ClusterSettings,
     exit,
+    plural::counted,
     processor::records::{self, Argument, Begin, ExportRecord, Kind, ProgramRecord, TaskRecord},
 };
 
@@ -44,7 +45,8 @@ pub struct LocalOutcome {
 pub fn run_locally(settings: &ClusterSettings, call: &Call, timeout: Option<Duration>) -> anyhow::Result<LocalOutcome> {
     // That there is no folder is told below, if it matters.
     let has_folder = settings.module_path.is_dir();
-    let modules = if has_folder { super::catalogue::read_all(&settings.module_path) } else { Vec::new() };
+    let (modules, dotted) =
+        if has_folder { super::catalogue::read_all(&settings.module_path) } else { Default::default() };
     let is_known = |info: &ModuleInfo| {
         call.module.strip_prefix(&info.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
@@ -53,7 +55,7 @@ pub fn run_locally(settings: &ClusterSettings, call: &Call, timeout: Option<Dura
         let is_bound = reason.starts_with(&format!("{}:{}: ", call.module, call.function));
         match is_there {
             false => {
-                let looked = where_looked(&settings.module_path, modules.is_empty());
+                let looked = where_looked(&settings.module_path, modules.is_empty(), likest(dotted, &call.module));
                 exit::helped(exit::USAGE, "unknown_module", reason, looked)
             }
             true if is_bound => exit::named(exit::USAGE, "type_mismatch", reason),
@@ -72,8 +74,19 @@ pub fn run_locally(settings: &ClusterSettings, call: &Call, timeout: Option<Dura
     Ok(LocalOutcome { signature, outcome, stats })
 }
 
+/// The files that were left out, first those that the call may mean.
+fn likest(mut dotted: Vec<DottedName>, module: &str) -> Vec<DottedName> {
+    let asked = module.replace('.', "_");
+    let is_meant = |dotted: &DottedName| {
+        let own = module_name(Path::new(&dotted.renamed)).unwrap_or_default();
+        asked.strip_prefix(&own).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    };
+    dotted.sort_by_key(|dotted| !is_meant(dotted));
+    dotted
+}
+
 /// Where modules were looked for, and how to have them found elsewhere.
-fn where_looked(folder: &Path, is_empty: bool) -> String {
+fn where_looked(folder: &Path, is_empty: bool, dotted: Vec<DottedName>) -> String {
     let shown = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let shown = shown.display();
     let what = match is_empty {
@@ -81,7 +94,12 @@ fn where_looked(folder: &Path, is_empty: bool) -> String {
         true => format!("there is no module in {shown}"),
         false => format!("the modules are those in {shown}"),
     };
-    format!("{what}; --module-path names another one (`scaler build` puts components into GUEST/modules)")
+    let looked = format!("{what}; --module-path names another one (`scaler build` puts components into GUEST/modules)");
+    match &dotted[..] {
+        [] => looked,
+        [one] => format!("{looked}; left out: {one}"),
+        [one, more @ ..] => format!("{looked}; left out: {one}, and {} likewise", counted(more.len(), "more file")),
+    }
 }
 
 fn run(

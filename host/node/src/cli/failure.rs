@@ -17,6 +17,14 @@ use serde_json::{Map, json};
 use super::output::{ReaderGone, microseconds};
 use crate::{exit, guest::GuestError};
 
+/// What Rust's standard library says in a guest whose target has no such thing.
+const NO_SYSTEM: [&str; 3] =
+    ["not implemented on this platform", "operation not supported on this platform", "can't sleep"];
+/// What to do about it.
+const WITHOUT_WASI: &str = "the standard library has no clock, no sleep and no files in a guest without WASI: change \
+                            `wasi = false` to `wasi = true` under [package.metadata.scaler] in its Cargo.toml and build \
+                            it again (threads there are in no guest)";
+
 /// A call in a sandbox of this machine that failed.
 #[derive(Debug)]
 pub(super) struct LocalFailure {
@@ -143,7 +151,17 @@ impl<'e> Told<'e> {
                 _ => (exit::FAILED, "failed"),
             };
         }
+        if told.hint.is_none() && told.lacks_wasi() {
+            told.hint = Some(Cow::Borrowed(WITHOUT_WASI));
+        }
         told
+    }
+
+    /// Whether a task failed because its standard library has no system below it.
+    fn lacks_wasi(&self) -> bool {
+        let Some(task) = &self.task else { return false };
+        let value = task.value.map(Value::to_json).unwrap_or_default();
+        NO_SYSTEM.iter().any(|words| self.message.contains(words) || value.contains(words))
     }
 
     fn lines(&self) -> String {

@@ -34,13 +34,17 @@ pub(super) fn inspect(arguments: &InspectArgs) -> anyhow::Result<ExitCode> {
     }
     let bytes = fs::read(&arguments.file).map_err(|error| exit::coded(exit::USAGE, format!("{path}: {error}")))?;
     let module = Module::read(&bytes).map_err(|error| exit::coded(exit::USAGE, format!("{path}: {error}")))?;
-    let stem = arguments.file.file_stem().map(|stem| stem.to_string_lossy().replace('-', "_")).unwrap_or_default();
+    let (stem, dotted) = guest::call_stem(&arguments.file);
     let text = if arguments.json {
         object(&stem, &module).to_string() + "\n"
     } else {
         picture(&stem, &path.to_string(), &module)
     };
     output::written(io::stdout().lock().write_all(text.as_bytes()))?;
+    if let Some(dotted) = dotted {
+        // With stderr closed there is nobody to tell.
+        let _ = writeln!(io::stderr(), "note: no call finds this file: {dotted}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

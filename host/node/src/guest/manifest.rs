@@ -1,6 +1,6 @@
 //! What cargo says about a guest crate.
 
-use super::{GuestError, is_manifest};
+use super::{GuestError, is_manifest, sdk};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -65,6 +65,8 @@ pub(super) fn cargo() -> Command {
 pub(super) fn read(path: &Path) -> Result<Package, GuestError> {
     let manifest = if is_manifest(path) { path.to_owned() } else { path.join("Cargo.toml") };
     let Ok(manifest) = fs::canonicalize(&manifest) else { return Err(GuestError::NoManifest(path.to_owned())) };
+    // Cargo reads nothing of a project whose SDK is not there, and cannot say why it is not.
+    sdk::look_for(&manifest)?;
     let metadata = metadata(&manifest)?;
     let same = |package: &MetadataPackage| {
         fs::canonicalize(&package.manifest_path).is_ok_and(|candidate| candidate == manifest)

@@ -3,20 +3,21 @@
 //! - `manifest`: what cargo says about the crate; `compile`: the call of cargo that makes the core module;
 //! - `toolchain`: a compiler that has the target's standard library, `debian`: how to get one where rustup cannot;
 //! - `component`: from the core module to the component;
-//! - `project`: a new project; `cache`: the user's cache folder, where toolchain and SDK are kept;
+//! - `project`: a new project; `cache`: the user's cache folder, where toolchain and SDK are kept; `sdk`: the SDK there;
 //! - `sources`: what a guest is made of, for `--watch`; `progress`: a moving line while something long runs;
-//! - `prints`: a note for guests whose `println!` goes nowhere;
+//! - `lacks`: what a guest calls in vain, for a note: `println!`, clocks, files, threads;
 //! - `probe`: what there is of all that, for `scaler doctor`.
 
 mod cache;
 mod compile;
 mod component;
 mod debian;
+mod lacks;
 mod manifest;
-mod prints;
 mod probe;
 mod progress;
 mod project;
+mod sdk;
 mod sources;
 mod toolchain;
 
@@ -32,11 +33,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use scaler_module::{Function, Module};
+use self::lacks::Lack;
+use scaler_module::{DottedName, Function, Module, module_name};
 
 /// Folder of the SDK that this program carries, unpacked into the user's cache.
 pub(crate) fn sdk() -> Result<PathBuf, GuestError> {
-    project::unpack_sdk()
+    sdk::unpack()
 }
 
 /// The user's cache folder.
@@ -134,6 +136,22 @@ pub enum GuestError {
         /// Its manifest.
         path: PathBuf,
     },
+    /// The project's dependency on the SDK leads nowhere.
+    #[error(
+        "{}:{line}: the dependency `scaler-guest` leads to {}, where it is not; this program has it at another place, so \
+         write there\n\n    {remedy}",
+        manifest.display(), path.display()
+    )]
+    NoSdk {
+        /// The manifest.
+        manifest: PathBuf,
+        /// Where the path stands in it, counted from 1.
+        line: usize,
+        /// Where it leads.
+        path: PathBuf,
+        /// The whole line with the path of our own SDK.
+        remedy: String,
+    },
     /// A setting under `[package.metadata.scaler]` is not known.
     #[error("{}: [package.metadata.scaler] {message}; it knows `wasi = true` and `wasi = false`", path.display())]
     Setting {
@@ -190,6 +208,7 @@ impl GuestError {
             | Self::InPlace(_)
             | Self::NoPackage(_)
             | Self::NotCdylib { .. }
+            | Self::NoSdk { .. }
             | Self::Setting { .. }
             | Self::Metadata { .. }
             | Self::TooManyFiles(_)
@@ -231,15 +250,19 @@ pub fn build_in(
     progress: &mut dyn Write,
 ) -> Result<Built, GuestError> {
     let started = Instant::now();
-    let mut folder = None;
+    let mut compiled = None;
     if !arguments.path.exists() {
         return Err(GuestError::NoPath(arguments.path.clone()));
     }
     let (core, default_output) = if arguments.path.is_file() && !is_manifest(&arguments.path) {
-        let stem = arguments.path.file_name().unwrap_or_default();
+        // In a call, a name with dots would be something else.
+        let name = match module_name(&arguments.path) {
+            Ok(_) => arguments.path.file_name().unwrap_or_default().to_owned(),
+            Err(dotted) => dotted.renamed.into(),
+        };
         // What lies in a folder `modules` already is where a component belongs.
         let is_there = std::path::absolute(&arguments.path)?.parent().is_some_and(|folder| folder.ends_with("modules"));
-        let beside = arguments.path.with_file_name("modules").join(stem);
+        let beside = arguments.path.with_file_name("modules").join(name);
         (arguments.path.clone(), if is_there { arguments.path.clone() } else { beside })
     } else {
         let mut package = manifest::read(&arguments.path)?;
@@ -247,8 +270,9 @@ pub fn build_in(
             package.target_folder = std::path::absolute(folder)?;
         }
         let core = compile::compile(&package, progress)?;
-        folder = Some(package.folder.clone());
-        (core, package.folder.join("modules").join(format!("{}.wasm", package.name.replace('-', "_"))))
+        let output = package.folder.join("modules").join(format!("{}.wasm", package.name.replace('-', "_")));
+        compiled = Some(package);
+        (core, output)
     };
     let output = arguments.output.clone().unwrap_or(default_output);
     let bytes = fs::read(&core).map_err(GuestError::file("read", &core))?;
@@ -260,14 +284,11 @@ pub fn build_in(
     write_whole(&output, &component)?;
     let built = describe(output, &component, started)?;
     report(&built, progress)?;
-    if !built.wasi
-        && let Some((place, name)) = folder.as_deref().and_then(prints::first)
-    {
-        writeln!(
-            progress,
-            "note: {place}: {name} writes nowhere without WASI; use scaler_guest::log::info!, or set wasi = true under \
-             [package.metadata.scaler] in Cargo.toml"
-        )?;
+    if let Err(dotted) = module_name(&built.path) {
+        writeln!(progress, "note: no call finds this file: {dotted}")?;
+    }
+    if let Some(package) = compiled {
+        note_lacks(&package, progress)?;
     }
     Ok(built)
 }
@@ -280,8 +301,38 @@ pub fn new(arguments: &NewArgs, output: &mut dyn Write) -> Result<(), GuestError
     project::new(&arguments.name, output)
 }
 
+/// Says what the guest calls in vain.
+fn note_lacks(package: &manifest::Package, progress: &mut dyn Write) -> io::Result<()> {
+    for lacks::Found { place, name, lack } in lacks::first_of_each(&package.folder) {
+        let what = match lack {
+            Lack::Threads => "fails when it is called: no guest has threads; make it tasks of their own",
+            Lack::Output | Lack::System if package.wasi => continue,
+            Lack::Output => "writes nowhere without WASI; use scaler_guest::log::info!, or",
+            Lack::System => "fails without WASI when it is called;",
+        };
+        let remedy = match lack {
+            Lack::Threads => String::new(),
+            // Without WASI the line is there: by default there is WASI.
+            _ => format!(
+                " change `wasi = false` to `wasi = true` under [package.metadata.scaler] in {}",
+                package.manifest.display()
+            ),
+        };
+        writeln!(progress, "note: {place}: {name} {what}{remedy}")?;
+    }
+    Ok(())
+}
+
 fn is_manifest(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "Cargo.toml")
+}
+
+/// Writes a file, and its folder where there is none.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), GuestError> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(GuestError::file("create", folder))?;
+    }
+    fs::write(path, bytes).map_err(GuestError::file("write", path))
 }
 
 /// Writes a file so that nobody sees half of it; an equal file stays untouched, and who watches it is not woken.
@@ -307,9 +358,18 @@ fn describe(path: PathBuf, component: &[u8], started: Instant) -> Result<Built, 
     let module = Module::read(component)
         .map_err(|error| GuestError::Unreadable { path: path.clone(), message: error.to_string() })?;
     let wasi = module.imports.iter().any(|import| import.name.starts_with("wasi:"));
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().replace('-', "_");
+    let (stem, _) = call_stem(&path);
     let functions = module.functions.iter().map(|function| call_name(&stem, function)).collect();
     Ok(Built { path, size_bytes: component.len() as u64, functions, wasi, elapsed: started.elapsed() })
+}
+
+/// What calls of a component's file begin with; where its name has dots, that of the file as it should be named, and
+/// what to say about it.
+pub(crate) fn call_stem(path: &Path) -> (String, Option<DottedName>) {
+    match module_name(path) {
+        Ok(stem) => (stem, None),
+        Err(dotted) => (module_name(Path::new(&dotted.renamed)).unwrap_or_default(), Some(dotted)),
+    }
 }
 
 /// `file.interface:function` with the names that a call uses: snake_case, no package, no version.

@@ -1,14 +1,7 @@
-//! A new guest project, with the SDK from the copy that this program carries.
+//! A new guest project, which names the SDK by its place in the user's cache.
 
-use super::{GuestError, cache};
-use include_dir::{Dir, DirEntry, include_dir};
-use std::{
-    fs,
-    io::Write,
-    path::{Path, PathBuf},
-};
-
-static SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../guest-sdk");
+use super::{GuestError, sdk, write};
+use std::{fs, io::Write, path::Path};
 
 /// Makes the project and says what to do next.
 pub(super) fn new(path: &Path, output: &mut dyn Write) -> Result<(), GuestError> {
@@ -24,7 +17,7 @@ pub(super) fn new(path: &Path, output: &mut dyn Write) -> Result<(), GuestError>
     if taken {
         return Err(GuestError::NotEmpty(path.to_owned()));
     }
-    let sdk = unpack_sdk()?;
+    let sdk = sdk::unpack()?;
     for (file, text) in
         [("Cargo.toml", manifest(&name, &sdk)), ("src/lib.rs", SOURCE.to_owned()), (".gitignore", IGNORED.to_owned())]
     {
@@ -38,13 +31,6 @@ pub(super) fn new(path: &Path, output: &mut dyn Write) -> Result<(), GuestError>
     writeln!(output, "or both again after every change of a file:\n")?;
     writeln!(output, "    scaler watch {shown} {call}\n")?;
     Ok(())
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), GuestError> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(GuestError::file("create", folder))?;
-    }
-    fs::write(path, bytes).map_err(GuestError::file("write", path))
 }
 
 const IGNORED: &str = "/target\n/modules\n";
@@ -95,71 +81,9 @@ wasi = false
     )
 }
 
-/// The SDK in the user's cache: made once for each version, named after its content.
-pub(super) fn unpack_sdk() -> Result<PathBuf, GuestError> {
-    let files = files(&SDK);
-    let mut hasher = blake3::Hasher::new();
-    for (path, content) in &files {
-        hasher.update(path.as_os_str().as_encoded_bytes()).update(&[0]);
-        hasher.update(&(content.len() as u64).to_le_bytes()).update(content);
-    }
-    let hash = &hasher.finalize().to_hex()[..8];
-    let cache = cache::folder();
-    let folder = cache.join(format!("sdk-{}-{hash}", env!("CARGO_PKG_VERSION")));
-    if folder.is_dir() {
-        return Ok(folder);
-    }
-    fs::create_dir_all(&cache).map_err(GuestError::file("create", &cache))?;
-    let scratch = tempfile::Builder::new().prefix(".sdk-").tempdir_in(&cache);
-    let scratch = scratch.map_err(GuestError::file("create a folder in", &cache))?;
-    for (path, content) in files {
-        write(&scratch.path().join(path), content)?;
-    }
-    // A workspace of its own: else cargo looks for one in the folders above.
-    let manifest = scratch.path().join("Cargo.toml");
-    let text = fs::read_to_string(&manifest).map_err(GuestError::file("read", &manifest))?;
-    write(&manifest, format!("{text}\n[workspace]\nmembers = [\"macros\"]\n").as_bytes())?;
-    let scratch = scratch.keep();
-    match fs::rename(&scratch, &folder) {
-        Ok(()) => Ok(folder),
-        // Another program was faster.
-        Err(_) if folder.is_dir() => {
-            let _ = fs::remove_dir_all(&scratch);
-            Ok(folder)
-        }
-        Err(source) => Err(GuestError::File { action: "create", path: folder, source }),
-    }
-}
-
-/// The files of the carried SDK in a fixed order, without what a build may have left between them.
-fn files<'a>(folder: &'a Dir<'a>) -> Vec<(&'a Path, &'a [u8])> {
-    let mut found = Vec::new();
-    for entry in folder.entries() {
-        let name = entry.path().file_name().unwrap_or_default();
-        match entry {
-            DirEntry::Dir(folder) if name != "target" && name != "tests" => found.extend(files(folder)),
-            DirEntry::File(file) if name != "Cargo.lock" => found.push((file.path(), file.contents())),
-            _ => {}
-        }
-    }
-    found.sort();
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_carried_sdk_is_complete() {
-        let files = files(&SDK);
-        for wanted in
-            ["Cargo.toml", "src/lib.rs", "src/abi.rs", "macros/Cargo.toml", "macros/src/lib.rs", "wit/host.wit"]
-        {
-            assert!(files.iter().any(|(path, content)| *path == Path::new(wanted) && !content.is_empty()), "{wanted}");
-        }
-        assert!(!files.iter().any(|(path, _)| path.starts_with("target") || path.starts_with("macros/target")));
-    }
 
     #[test]
     fn a_name_that_cargo_refuses_is_refused_here() {
