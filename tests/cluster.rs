@@ -396,6 +396,10 @@ fn ctrl_c_takes_the_work_along(stack: &Stack) {
         let out = child.wait_with_output().expect("output");
         let error = told(&out);
         assert_eq!((out.status.code(), &error["type"]), (Some(130), &"interrupted".into()), "{command}: {error}");
+        if command == "map" {
+            let told = error["message"].as_str().is_some_and(|text| text.contains("after 0 of 3 results"));
+            assert!(told, "{error}");
+        }
         wait_for("nothing left", LONG, || (unfinished(stack) == 0).then_some(()));
     }
 }

@@ -26,7 +26,7 @@ fn it_shows_the_cluster_takes_keys_and_gives_the_terminal_back() {
     let mut stack = stack(2);
     stack.value("behaviour.work:add(1, 2)");
     let mut top = Terminal::start(TOP, &[&monitor(&stack)], 80, 24);
-    let shown = top.wait(&["● live", "Total 1 worker group(s) with 2 worker(s)", "[cpu]", "✓ succeeded", "ready"]);
+    let shown = top.wait(&["● live", "2 workers in 1 cluster", "[cpu]", "✓ succeeded", "ready"]);
     assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     // A change arrives by itself.
     stack.value("behaviour.work:add(1, 2)");
@@ -50,7 +50,7 @@ fn it_shows_the_cluster_takes_keys_and_gives_the_terminal_back() {
     top.wait(&["scheduler_received", "client_manager", "os_rss_free", "worker[n]"]);
     // A cluster that is killed is shown as lost, and a scheduler that is gone as such.
     stack.clusters[0].kill();
-    top.wait(&["2 lost", "✗ lost"]);
+    top.wait(&["0 workers in 0 clusters, 2 workers in 1 cluster lost", "✗ lost"]);
     stack.scheduler.kill();
     top.wait(&["stale for"]);
     top.keys("q");
@@ -86,7 +86,10 @@ fn one_picture_goes_to_a_pipe_as_text_and_as_the_json_of_status() {
     stack.value("behaviour.work:add(1, 2)");
     let out = Command::new(TOP).args([&monitor(&stack), "--once"]).output().expect("runs");
     let picture = text(&out.stdout);
-    assert!(out.status.success() && picture.contains("2 worker(s)") && picture.contains("ready"), "{picture}");
+    assert!(
+        out.status.success() && picture.contains("2 workers in 1 cluster") && picture.contains("ready"),
+        "{picture}"
+    );
     assert!(!picture.contains('\u{1b}'), "no colours in a pipe: {picture:?}");
     let out = Command::new(TOP).args([&monitor(&stack), "--once", "--json"]).output().expect("runs");
     let view: Value = serde_json::from_slice(&out.stdout).expect("JSON");

@@ -171,6 +171,10 @@ fn the_page_shows_the_cluster_as_it_is_and_as_it_changes() {
     browser.wait("the server is missed", "document.getElementById('live-word').textContent", |word| {
         word == "Page server gone"
     });
+    // At the port where it was.
+    let port = address.rsplit(':').next().expect("a port");
+    let command = format!("scaler_ui {} --web-port {port}", stack.scheduler.address("monitor_address"));
+    assert_eq!(browser.value("document.querySelector('#banner .command').textContent"), command);
 }
 
 /// Rows of the page by the name in their first column, with the numbers of the others.
@@ -209,10 +213,11 @@ fn figures_are_those_of_status(browser: &mut Browser, stack: &Stack, status: &Va
     expected.values_mut().for_each(|row| row[3] += 1);
     assert_eq!(shown, expected);
     assert_eq!(shown.values().map(|row| row[0]).sum::<u64>(), 4, "three successes and a failure: {shown:?}");
-    let shown = numbers(browser, "functions", &["Function", "Unfinished", "Calls ended", "Failed", "Canceled"]);
-    let keys = ["unfinished", "finished", "failed", "canceled"];
+    let shown =
+        numbers(browser, "functions", &["Function", "Unfinished", "Calls ended", "Failed", "Aborted", "Canceled"]);
+    let keys = ["unfinished", "finished", "failed", "aborted", "canceled"];
     assert_eq!(shown, told(&status["functions"], "call", &keys));
-    assert_eq!(shown["behaviour.failures:error"], [0, 1, 1, 0]);
+    assert_eq!(shown["behaviour.failures:error"], [0, 1, 1, 0, 0]);
     let out = support::scaler(&["status", &stack.address(), "--functions"]);
     let table = support::text(&out.stdout);
     for (call, row) in shown {
@@ -223,6 +228,83 @@ fn figures_are_those_of_status(browser: &mut Browser, stack: &Stack, status: &Va
         };
         assert!(table.lines().any(is_same), "{call} {cells:?} is not in {table}");
     }
+}
+
+#[test]
+fn what_runs_is_on_the_page_and_in_status_with_its_worker_and_its_age_and_losses_are_told_beside_failures() {
+    let mut stack = Stack::new(1, &["--worker-names", "w-1"], &[&support::guest("tests/guests/behaviour")]);
+    stack.add_cluster(1, &["--worker-names", "w-2", "-pwc", "other"]);
+    let ui = start_ui(&stack, &[]);
+    let mut browser = Browser::start();
+    browser.size(1280, 720, 1, false);
+    browser.open(&ui.address("web_address"));
+    browser.wait("the page is live", "document.getElementById('live-word')?.textContent", |word| word == "Live");
+    let client = Client::connect(&stack.address()).expect("a scheduler");
+    let spin = client.function_with(
+        "behaviour.hostile:spin_forever",
+        &scaler_client::FunctionOptions::new().capabilities("other".parse().expect("a tag")),
+    );
+    let future = client.submit(&spin.expect("a function"), ()).expect("taken");
+    let id = future.id().to_string();
+    let says = |texts: &Value, part: &str| texts.to_string().contains(part);
+    browser.wait("what w-2 runs", &column("workers", "Runs"), |runs| {
+        says(runs, "behaviour.hostile:spin_forever for ") && says(runs, "–")
+    });
+    let first = browser.value(&column("tasks", "State"));
+    assert_eq!(first, serde_json::json!(["▶running"]));
+    assert_eq!(browser.value(&column("tasks", "Worker")), serde_json::json!(["w-2"]));
+    // Its age is counted by the page.
+    browser.wait("two seconds", &column("tasks", "Run"), |age| *age == serde_json::json!(["2 s"]));
+    browser.value("document.querySelector('#panel-tasks tbody tr').click()");
+    let story = "document.getElementById('story').textContent";
+    let told = browser.wait("its story", story, |told| says(told, "runs on w-2"));
+    assert!(says(&told, &id) && says(&told, "until now") && says(&told, "scaler cancel tcp://"), "{told}");
+    for (width, dark) in [(1280, false), (1280, true), (360, false), (360, true)] {
+        browser.size(width, 740, 1, width < 500);
+        browser.dark(dark);
+        browser.picture(&pictures().join(format!("running-{width}-{}.png", if dark { "dark" } else { "light" })));
+    }
+    browser.size(1280, 720, 1, false);
+    // The same in a terminal.
+    let status = stack.status();
+    let rows = status["workers"].as_array().expect("workers");
+    let row = rows.iter().find(|row| row["name"] == "w-2").expect("its row");
+    let current = &row["current"];
+    assert_eq!((&current["id"], &current["attempt"]), (&Value::from(id.as_str()), &Value::from(1)), "{current}");
+    assert!(current["since_ms"].as_u64() < status["scheduler"]["uptime_ms"].as_u64(), "{current}");
+    assert!(rows.iter().filter(|row| row["current"].is_object()).count() == 1, "{rows:?}");
+    let out = support::scaler(&["status", &stack.address(), "--tasks"]);
+    let text = support::text(&out.stdout);
+    let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    let line = words.iter().find(|line| line.first() == Some(&id.as_str())).expect("its line");
+    assert_eq!((line[2], line[4], line[6]), ("running", "w-2", "s"), "{text}");
+    assert!(words.iter().any(|line| line.starts_with(&["w-2"]) && line.contains(&"behaviour.hostile:spin_forever")));
+
+    // A failure and a loss are both worth saying, and the story goes on when the task has ended.
+    future.cancel();
+    browser.wait("its end", story, |told| says(told, "canceled") && !says(told, "until now"));
+    browser.value("document.getElementById('story').close()");
+    browser.wait("nothing runs", &column("workers", "Runs"), |runs| *runs == serde_json::json!(["–", "–"]));
+    client.disconnect();
+    stack.failure("behaviour.failures:trap", &[]);
+    stack.clusters[1].kill();
+    browser.wait("one lost", &workers("lost"), |lost| *lost == 1);
+    browser.wait("both", "document.getElementById('verdict-text').textContent", |verdict| {
+        says(verdict, "1 of 2 tasks failed in the last") && says(verdict, "1 worker lost; 1 left.")
+    });
+    let both = "1 worker in 1 cluster, 1 worker in 1 cluster lost";
+    browser.value(&column("workers", "Worker"));
+    assert_eq!(browser.value("document.querySelector('#panel-workers .note').textContent"), both);
+    let machine = browser.value("document.getElementById('machine').textContent");
+    assert!(machine.as_str().is_some_and(|text| text.starts_with("1 cluster, 1 lost")), "{machine}");
+    let out = support::scaler(&["status", &stack.address()]);
+    assert!(support::text(&out.stdout).contains(both), "{}", support::text(&out.stdout));
+    for (width, dark) in [(1280, false), (360, true)] {
+        browser.size(width, 740, 1, width < 500);
+        browser.dark(dark);
+        browser.picture(&pictures().join(format!("lost-{width}.png")));
+    }
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
 #[test]

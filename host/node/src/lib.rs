@@ -18,6 +18,7 @@ mod line;
 pub mod logging;
 pub mod palette;
 mod plural;
+mod presence;
 pub mod processor;
 pub mod ready;
 mod resolve;

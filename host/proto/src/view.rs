@@ -117,6 +117,9 @@ pub struct WorkerView {
     pub queued: u64,
     /// Tasks that run on it: as in the totals, those that have run for more than 25 ms. Shorter ones are not told of.
     pub running: u64,
+    /// Which one that is, the newest if its agent has told of several; `None` while none runs for that long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<RunningView>,
     /// Tasks that ended on it, since the scheduler started.
     pub finished: u64,
     /// Processors started after the first.
@@ -149,6 +152,19 @@ pub struct WorkerView {
     /// Memory limit that its cluster sets a task.
     #[serde(default)]
     pub task_memory_limit_bytes: u64,
+}
+
+/// What a worker runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunningView {
+    /// As commands print and take it: `<client>:<number>`.
+    pub id: String,
+    /// `module.path:function`.
+    pub call: String,
+    /// When it began to run, in milliseconds since the scheduler's start, to within some 25 ms.
+    pub since_ms: u64,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
 }
 
 /// One client.
@@ -189,8 +205,11 @@ pub struct FunctionView {
     pub unfinished: u64,
     /// Tasks of it that ended, however.
     pub finished: u64,
-    /// Of these, failed ones (canceled ones are none).
+    /// Of these, failed ones; as in the totals, neither canceled nor aborted ones are.
     pub failed: u64,
+    /// Of these, aborted ones.
+    #[serde(default)]
+    pub aborted: u64,
     /// Of these, canceled ones.
     pub canceled: u64,
     /// Sum of their run times; the mean is this by `finished - canceled`.
@@ -216,6 +235,12 @@ pub struct UnfinishedView {
     pub host: String,
     /// Its agent.
     pub cluster: String,
+    /// Name of the worker that runs it, empty while it is not known to run.
+    #[serde(default)]
+    pub worker: String,
+    /// For how long it has been running there, `None` while it is not known to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_ms: Option<u64>,
     /// Dispatches so far.
     pub attempt: u32,
     /// Since it was called.
@@ -278,8 +303,11 @@ pub struct Sample {
     pub at_ms: u64,
     /// Tasks that ended in it, however.
     pub finished: u64,
-    /// Of these, failed or aborted ones.
+    /// Of these, failed ones.
     pub failed: u64,
+    /// Of these, aborted ones.
+    #[serde(default)]
+    pub aborted: u64,
     /// Tasks that wait.
     pub waiting: u64,
     /// Tasks assigned to clusters, running ones included.

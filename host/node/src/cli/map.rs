@@ -28,7 +28,7 @@ use super::{
     interrupt::Interrupt,
     output,
 };
-use crate::exit;
+use crate::{exit, plural::counted};
 
 /// Longest line of input.
 const LINE_BYTES_MAX: u64 = 256 << 20;
@@ -74,20 +74,29 @@ pub(super) fn map(arguments: &MapArgs) -> anyhow::Result<ExitCode> {
     let input = Input::open(arguments)?;
     let client = arguments.connection.open()?;
     let interrupt = Interrupt::watch(&client)?;
-    let outcome = run(arguments, input, &client, &interrupt);
+    let (mut printed, length) = (0, input.length());
+    let outcome = run(arguments, input, &client, &interrupt, &mut printed);
     client.disconnect();
-    interrupt.unless_interrupted(outcome, "interrupted; what has no result here is canceled")?;
+    let came = length.map_or_else(|| counted(printed, "result"), |length| format!("{printed} of {length} results"));
+    interrupt.unless_interrupted(outcome, &format!("interrupted after {came}; what has no result here is canceled"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(arguments: &MapArgs, input: Input, client: &Client, interrupt: &Interrupt) -> anyhow::Result<()> {
+/// Counts the results that were printed, also when it fails.
+fn run(
+    arguments: &MapArgs,
+    input: Input,
+    client: &Client,
+    interrupt: &Interrupt,
+    printed: &mut u64,
+) -> anyhow::Result<()> {
     let function = arguments.options.function(client, &arguments.function)?;
     let places = input.places();
     let (sender, mut receiver) = client.pipe(MapOptions::new().submit(arguments.options.submit()));
     // Whoever parses stderr wants no bar in it.
     let bar = if arguments.json { ProgressBar::hidden() } else { progress(input.length()) };
     let reader = thread::Builder::new().name("input".to_owned()).spawn(move || feed(input, &function, sender))?;
-    let outcome = print_results(&mut receiver, &places, &bar);
+    let outcome = print_results(&mut receiver, &places, &bar, printed);
     bar.finish_and_clear();
     // Ends the rest of the work where there is any. The reader may sit in a read of stdin for ever: do not wait for it
     // unless the output is complete.
@@ -101,7 +110,12 @@ fn run(arguments: &MapArgs, input: Input, client: &Client, interrupt: &Interrupt
 }
 
 /// Prints until the end or the first failure.
-fn print_results(receiver: &mut PipeReceiver, places: &Places, bar: &ProgressBar) -> anyhow::Result<()> {
+fn print_results(
+    receiver: &mut PipeReceiver,
+    places: &Places,
+    bar: &ProgressBar,
+    printed: &mut u64,
+) -> anyhow::Result<()> {
     let mut stdout = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
     // On one terminal, bar and results would overwrite each other.
     let shared = io::stdout().is_terminal() && !bar.is_hidden();
@@ -112,18 +126,26 @@ fn print_results(receiver: &mut PipeReceiver, places: &Places, bar: &ProgressBar
             places.printed(first.index());
         }
         let idle = count < BATCH_MAX;
-        let mut print = || print_batch(&mut items, places, &mut stdout, idle);
+        let mut print = || print_batch(&mut items, places, (&mut stdout, &mut *printed), idle);
         if shared { bar.suspend(print) } else { print() }?;
         bar.inc(count as u64);
     }
     output::written(stdout.flush())
 }
 
-fn print_batch(items: &mut Vec<PipeItem>, places: &Places, stdout: &mut impl Write, idle: bool) -> anyhow::Result<()> {
+fn print_batch(
+    items: &mut Vec<PipeItem>,
+    places: &Places,
+    (stdout, printed): (&mut impl Write, &mut u64),
+    idle: bool,
+) -> anyhow::Result<()> {
     for item in items.drain(..) {
         let index = item.index();
         match item.value() {
-            Ok(value) => output::written(writeln!(stdout, "{}", value.to_json()))?,
+            Ok(value) => {
+                output::written(writeln!(stdout, "{}", value.to_json()))?;
+                *printed += 1;
+            }
             Err(error) => {
                 output::written(stdout.flush())?;
                 return Err(anyhow::Error::new(error).context(AtElement { index, place: places.of(index) }));
@@ -322,8 +344,8 @@ fn progress(length: Option<u64>) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let (bar, form) = match length {
-        Some(length) => (ProgressBar::new(length), "{wide_bar} {human_pos}/{human_len} {rate} {eta}"),
-        None => (ProgressBar::new_spinner(), "{spinner} {human_pos} {rate} {elapsed}"),
+        Some(length) => (ProgressBar::new(length), "{wide_bar} {human_pos} of {human_len} done, {rate}, {eta} left"),
+        None => (ProgressBar::new_spinner(), "{spinner} {human_pos} done, {rate}, {elapsed}"),
     };
     match ProgressStyle::with_template(form) {
         Ok(style) => bar.with_style(style.with_key("rate", |state: &ProgressState, line: &mut dyn fmt::Write| {
@@ -337,10 +359,10 @@ fn progress(length: Option<u64>) -> ProgressBar {
 /// Results a second, as exactly as anybody reads them.
 fn rate(per_second: f64) -> String {
     if per_second < 99.95 {
-        return format!("{per_second:.1}/s");
+        return format!("{per_second:.1} elements/s");
     }
     // Saturates, far above what there can be.
-    format!("{}/s", HumanCount(per_second.round() as u64))
+    format!("{} elements/s", HumanCount(per_second.round() as u64))
 }
 
 fn range(text: &str) -> Result<Range<i64>, String> {
@@ -366,9 +388,9 @@ mod tests {
     #[test]
     fn rates_have_no_more_digits_than_anybody_reads() {
         for (per_second, expected) in
-            [(0.0, "0.0/s"), (7.04, "7.0/s"), (99.94, "99.9/s"), (99.96, "100/s"), (53_829.32, "53,829/s")]
+            [(0.0, "0.0"), (7.04, "7.0"), (99.94, "99.9"), (99.96, "100"), (53_829.32, "53,829")]
         {
-            assert_eq!(rate(per_second), expected);
+            assert_eq!(rate(per_second), format!("{expected} elements/s"));
         }
     }
 

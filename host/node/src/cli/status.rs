@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     plural::counted,
+    presence::presence,
     watch::{ID_CHARS, WorkerNames, cluster_name},
 };
 
@@ -105,12 +106,14 @@ fn picture(view: &View, shown: &Shown) -> String {
     }
     if let Some(failure) = view.failures.last() {
         let ago = duration(scheduler.uptime_ms.saturating_sub(failure.ended_ms));
-        let worker = WorkerNames::of(view).show(&failure.worker, &failure.cluster);
+        let on = match failure.worker.as_str() {
+            "" => String::new(),
+            worker => format!(" on {}", WorkerNames::of(view).show(worker, &failure.cluster)),
+        };
         let why = first_line(failure.error.as_deref().unwrap_or("no reason was given"));
-        let _ = writeln!(text, "failure    {ago} ago, {} on {worker}: {why} (task {})", failure.call, failure.id);
+        let _ = writeln!(text, "failure    {ago} ago, {}{on}: {why} (task {})", failure.call, failure.id);
     }
-    let (workers, clusters) = (counted(view.workers.len() as u64, "worker"), counted(scheduler.clusters, "cluster"));
-    let _ = writeln!(text, "\n{workers} in {clusters}");
+    let _ = writeln!(text, "\n{}", presence(&view.workers));
     let workers = view.workers.iter().map(|worker| {
         [
             worker.name.clone(),
@@ -125,6 +128,10 @@ fn picture(view: &View, shown: &Shown) -> String {
             bytes(worker.rss_bytes),
             duration(worker.last_seen_ms),
             worker.pid.to_string(),
+            worker.current.as_ref().map_or_else(none, |task| {
+                let age_ms = scheduler.uptime_ms.saturating_sub(task.since_ms);
+                format!("{} for {}", task.call, duration(age_ms))
+            }),
         ]
     });
     table(
@@ -142,6 +149,7 @@ fn picture(view: &View, shown: &Shown) -> String {
             "memory",
             "seen",
             "pid",
+            "runs",
         ],
         workers,
     );
@@ -179,10 +187,12 @@ fn unfinished(text: &mut String, view: &View) {
     let rows = view.unfinished.iter().map(|task| {
         let host =
             if task.host.is_empty() { "-".to_owned() } else { cluster_name(&task.host, &task.cluster, ID_CHARS) };
+        let worker = if task.worker.is_empty() { "-".to_owned() } else { task.worker.clone() };
+        let runs = task.running_ms.map_or_else(|| "-".to_owned(), duration);
         let attempt = task.attempt.to_string();
-        [task.id.clone(), task.call.clone(), task.state.clone(), host, attempt, duration(task.age_ms)]
+        [task.id.clone(), task.call.clone(), task.state.clone(), host, worker, runs, attempt, duration(task.age_ms)]
     });
-    table(text, ["task", "function", "state", "cluster", "attempt", "age"], rows);
+    table(text, ["task", "function", "state", "cluster", "worker", "runs for", "attempt", "age"], rows);
 }
 
 fn functions(text: &mut String, functions: &[FunctionView]) {
@@ -194,6 +204,7 @@ fn functions(text: &mut String, functions: &[FunctionView]) {
             function.unfinished.to_string(),
             function.finished.to_string(),
             function.failed.to_string(),
+            function.aborted.to_string(),
             function.canceled.to_string(),
             microseconds(function.run_us / ran),
             microseconds(function.run_us_p99),
@@ -201,7 +212,8 @@ fn functions(text: &mut String, functions: &[FunctionView]) {
             bytes(function.peak_memory_bytes),
         ]
     });
-    let head = ["function", "unfinished", "finished", "failed", "canceled", "mean", "p99", "start", "peak memory"];
+    let head =
+        ["function", "unfinished", "finished", "failed", "aborted", "canceled", "mean", "p99", "start", "peak memory"];
     table(text, head, rows);
 }
 
@@ -239,11 +251,42 @@ fn bytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use scaler_proto::view::{RunningView, TaskView, UnfinishedView, WorkerView};
+
     use super::*;
 
     #[test]
+    fn what_runs_and_what_ended_without_a_worker_are_told() {
+        let current = RunningView { call: "m:spin".to_owned(), since_ms: 5_000, ..RunningView::default() };
+        let worker = WorkerView { state: "ready".to_owned(), current: Some(current), ..WorkerView::default() };
+        let error = Some("aborted: its client was silent for too long".to_owned());
+        let failure = TaskView { id: "9:1".to_owned(), call: "m:spin".to_owned(), error, ..TaskView::default() };
+        let task = |worker: &str, running_ms| UnfinishedView {
+            id: "9:2".to_owned(),
+            worker: worker.to_owned(),
+            running_ms,
+            age_ms: 63_000,
+            ..UnfinishedView::default()
+        };
+        let view = View {
+            scheduler: SchedulerView { uptime_ms: 67_000, ..SchedulerView::default() },
+            workers: vec![worker, WorkerView { state: "lost".to_owned(), ..WorkerView::default() }],
+            unfinished: vec![task("w-1", Some(62_000)), task("", None)],
+            failures: vec![failure],
+            ..View::default()
+        };
+        let text = picture(&view, &Shown { tasks: true, ..Shown::default() });
+        let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert!(words.iter().any(|line| line.ends_with(&["m:spin", "for", "62", "s"])), "{text}");
+        assert!(words.contains(&vec!["9:2", "-", "w-1", "62", "s", "0", "63", "s"]), "{text}");
+        assert!(words.contains(&vec!["9:2", "-", "-", "-", "0", "63", "s"]), "{text}");
+        assert!(text.contains(" ago, m:spin: aborted: its client was silent for too long (task 9:1)"), "{text}");
+        assert!(text.contains("\n1 worker in 1 cluster, 1 worker in 1 cluster lost\n"), "{text}");
+    }
+
+    #[test]
     fn the_picture_names_workers_and_aligns_columns() {
-        let worker = |name: &str, queued| scaler_proto::view::WorkerView {
+        let worker = |name: &str, queued| WorkerView {
             name: name.to_owned(),
             state: "ready".to_owned(),
             queued,

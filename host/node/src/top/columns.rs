@@ -23,6 +23,7 @@ pub(super) enum Column {
     Queued,
     Lag,
     Itl,
+    Runs,
 }
 
 /// Workers that were silent for longer have their last known lag marked as such.
@@ -30,10 +31,13 @@ const OLD_MS: u64 = 5_000;
 /// Longest names in a row.
 const GROUP_CHARS: usize = 10;
 const WORKER_CHARS: usize = 20;
+/// What a worker runs is cut to what is left on the screen, at least and at most this.
+pub(super) const RUNS_CHARS: usize = 20;
+const RUNS_CHARS_MAX: usize = 48;
 
 impl Column {
     /// From left to right.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Group,
         Self::Worker,
         Self::State,
@@ -47,11 +51,12 @@ impl Column {
         Self::Queued,
         Self::Lag,
         Self::Itl,
+        Self::Runs,
     ];
 
     /// What a narrow screen does without, first things first; the column that is sorted by stays.
-    pub(super) const DISPENSABLE: [Self; 7] =
-        [Self::Itl, Self::AgentRss, Self::AgentCpu, Self::OsRssFree, Self::Free, Self::Lag, Self::Group];
+    pub(super) const DISPENSABLE: [Self; 8] =
+        [Self::Runs, Self::Itl, Self::AgentRss, Self::AgentCpu, Self::OsRssFree, Self::Free, Self::Lag, Self::Group];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -68,6 +73,7 @@ impl Column {
             Self::Queued => "queued",
             Self::Lag => "lag",
             Self::Itl => "ITL",
+            Self::Runs => "runs",
         }
     }
 
@@ -86,7 +92,7 @@ impl Column {
             Self::Sent => 'w',
             Self::Queued => 'd',
             Self::Lag => 'l',
-            Self::Itl => return None,
+            Self::Itl | Self::Runs => return None,
         })
     }
 
@@ -109,15 +115,17 @@ impl Column {
             Self::Queued => "of these, tasks that do not run yet",
             Self::Lag => "half a round trip; (last) when it was not heard for 5 s",
             Self::Itl => "1 each: Initialised, has a Task, takes more (no Lock)",
+            Self::Runs => "for how long it has been running which call; wide screens only",
         }
     }
 
     /// Numbers stand at the right and are never cut; words may be.
     pub(super) fn is_number(self) -> bool {
-        !matches!(self, Self::Group | Self::Worker | Self::State | Self::Itl)
+        !matches!(self, Self::Group | Self::Worker | Self::State | Self::Itl | Self::Runs)
     }
 
-    pub(super) fn cell(self, worker: &WorkerView) -> String {
+    /// What it shows of a worker, at so much time since the scheduler's start.
+    pub(super) fn cell(self, worker: &WorkerView, uptime_ms: u64) -> String {
         match self {
             Self::Group => text::cut(&group(worker), GROUP_CHARS),
             Self::Worker => text::cut(&worker.name, WORKER_CHARS),
@@ -139,6 +147,11 @@ impl Column {
                 let ready = worker.state == "ready";
                 [flag(ready), flag(sent(worker) > 0), flag(ready && worker.free > 0)].iter().collect()
             }
+            Self::Runs => worker.current.as_ref().map_or_else(String::new, |task| {
+                let age = text::long(uptime_ms.saturating_sub(task.since_ms) / 1_000);
+                // The age first: it stays when the name is cut.
+                text::cut(&format!("{age} {}", task.call), RUNS_CHARS_MAX)
+            }),
         }
     }
 
@@ -156,7 +169,7 @@ impl Column {
             Self::Sent => sent(one).cmp(&sent(other)),
             Self::Queued => one.queued.cmp(&other.queued),
             Self::Lag => one.lag_us.cmp(&other.lag_us),
-            Self::Itl => Ordering::Equal,
+            Self::Itl | Self::Runs => Ordering::Equal,
         }
     }
 }
@@ -234,8 +247,8 @@ mod tests {
     #[test]
     fn a_silent_worker_has_its_last_lag() {
         let mut worker = WorkerView { lag_us: 1_500, ..WorkerView::default() };
-        assert_eq!(Column::Lag.cell(&worker), "1.5ms");
+        assert_eq!(Column::Lag.cell(&worker, 0), "1.5ms");
         worker.last_seen_ms = 5_001;
-        assert_eq!(Column::Lag.cell(&worker), "(last) 1.5ms");
+        assert_eq!(Column::Lag.cell(&worker, 0), "(last) 1.5ms");
     }
 }

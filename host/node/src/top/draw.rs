@@ -14,8 +14,12 @@ use scaler_proto::{
     view::{View, WorkerView},
 };
 
-use super::{Top, columns::Column, text};
-use crate::{palette, plural::counted};
+use super::{
+    Top,
+    columns::{Column, RUNS_CHARS},
+    text,
+};
+use crate::{palette, plural::counted, presence::presence};
 
 /// Smaller than this, nothing can be read.
 pub(super) const WIDTH_MIN: u16 = 60;
@@ -291,14 +295,7 @@ fn waiting(view: &View) -> Option<String> {
 }
 
 fn totals(view: &View, (offset, shown, all): (usize, usize, usize)) -> String {
-    let mut groups: Vec<&str> = view.workers.iter().map(|worker| worker.cluster.as_str()).collect();
-    groups.sort_unstable();
-    groups.dedup();
-    let lost = view.workers.iter().filter(|worker| worker.state == "lost").count();
-    let mut line = format!("Total {} worker group(s) with {} worker(s)", groups.len(), view.workers.len());
-    if lost > 0 {
-        line.push_str(&format!(", {lost} lost"));
-    }
+    let mut line = presence(&view.workers);
     if shown < all {
         line.push_str(&format!(", rows {}-{}", offset + 1, offset + shown));
     }
@@ -317,7 +314,7 @@ fn draw_workers(top: &Top, view: &View, theme: Theme, area: Rect, buffer: &mut B
     let rows = usize::from(area.height.saturating_sub(1));
     let offset = top.offset.min(sorted.len().saturating_sub(rows));
     let shown = &sorted[offset..(offset + rows).min(sorted.len())];
-    let table = fit(top, shown, area.width);
+    let table = fit(top, (shown, view.scheduler.uptime_ms), area.width);
     let mut x = area.x;
     for (column, cells, wide) in &table {
         let head = heading(top, *column);
@@ -345,13 +342,13 @@ fn heading(top: &Top, column: Column) -> String {
 }
 
 /// The columns that fit, each with its cells and its width: whole columns go, numbers are never cut.
-fn fit(top: &Top, shown: &[&WorkerView], room: u16) -> Vec<(Column, Vec<String>, usize)> {
+fn fit(top: &Top, (shown, uptime_ms): (&[&WorkerView], u64), room: u16) -> Vec<(Column, Vec<String>, usize)> {
     let mut table: Vec<_> = Column::ALL
         .into_iter()
         .map(|column| {
-            let cells: Vec<String> = shown.iter().map(|worker| column.cell(worker)).collect();
+            let cells: Vec<String> = shown.iter().map(|worker| column.cell(worker, uptime_ms)).collect();
             let widest = cells.iter().map(|cell| width(cell)).max().unwrap_or(0).max(width(&heading(top, column)));
-            (column, cells, widest)
+            (column, cells, if column == Column::Runs { RUNS_CHARS } else { widest })
         })
         .collect();
     let needs = |table: &[(Column, Vec<String>, usize)]| table.iter().map(|(.., wide)| wide + 1).sum::<usize>();
@@ -362,6 +359,11 @@ fn fit(top: &Top, shown: &[&WorkerView], room: u16) -> Vec<(Column, Vec<String>,
         if dispensable != top.sort.column {
             table.retain(|(column, ..)| *column != dispensable);
         }
+    }
+    let left = usize::from(room) + 1 - needs(&table).min(usize::from(room) + 1);
+    if let Some((_, cells, wide)) = table.iter_mut().find(|(column, ..)| *column == Column::Runs) {
+        *wide += left;
+        cells.iter_mut().for_each(|cell| *cell = text::cut(cell, *wide));
     }
     table
 }
@@ -397,6 +399,6 @@ fn draw_help(area: Rect, buffer: &mut Buffer) {
         let key = column.key().map_or_else(|| " ".to_owned(), |key| key.to_string());
         put(buffer, inner, row, &format!(" {key}  {:<12}{}", column.name(), column.meaning()), Style::new());
     }
-    put(buffer, inner, 14, " ↑ ↓ PgUp PgDn Home End scroll   ? help   q, Esc, Ctrl-C end", Style::new());
-    put(buffer, inner, 15, " No task is ever suspended here, so the original's `suspended` is `state`.", FAINT);
+    put(buffer, inner, 15, " ↑ ↓ PgUp PgDn Home End scroll   ? help   q, Esc, Ctrl-C end", Style::new());
+    put(buffer, inner, 16, " No task is ever suspended here, so the original's `suspended` is `state`.", FAINT);
 }

@@ -7,7 +7,7 @@ use ratatui::{
     backend::TestBackend,
     crossterm::event::{KeyCode, KeyEvent, KeyModifiers},
 };
-use scaler_proto::view::{ClientView, ParkedView, Sample, SchedulerView, View, WorkerView};
+use scaler_proto::view::{ClientView, ParkedView, RunningView, Sample, SchedulerView, View, WorkerView};
 
 use super::{
     Top,
@@ -98,7 +98,7 @@ fn eighty_columns_show_the_essential() {
         "1,234,567",
         "3,412,077",
         "num_of_objs    4",
-        "Total 1 worker group(s) with 3 worker(s)",
+        "3 workers in 1 cluster",
         "[cpu]",
         "queued",
         "host-2",
@@ -123,6 +123,20 @@ fn a_wide_screen_shows_everything() {
         assert!(text.contains(needed), "`{needed}` is missing in\n{text}");
     }
     assert!(text.find("Run").expect("Run") < text.find("Welcome").expect("Welcome"), "the most frequent first\n{text}");
+}
+
+#[test]
+fn a_wide_screen_says_which_call_a_worker_runs_for_how_long_and_a_narrow_one_is_as_it_was() {
+    let mut view = view(2);
+    let idle = screen(&Top::default(), &view, None, 80, 24);
+    let call = "mandelbrot.tiles:render_a_very_long_name_of_a_function".to_owned();
+    view.workers[1].current = Some(RunningView { call, since_ms: 3_648_000, ..RunningView::default() });
+    assert_eq!(screen(&Top::default(), &view, None, 80, 24), idle);
+    let text = screen(&Top::default(), &view, None, 160, 40).join("\n");
+    assert!(text.contains(" ITL runs ") && text.contains("111 1m 15s mandelbrot.tiles:render_"), "{text}");
+    view.workers[1].state = "lost".to_owned();
+    let text = screen(&Top::default(), &view, None, 160, 40).join("\n");
+    assert!(text.contains("\n1 worker in 1 cluster, 1 worker in 1 cluster lost"), "{text}");
 }
 
 #[test]
@@ -169,7 +183,7 @@ fn a_thousand_workers_scroll_and_the_rows_say_where() {
     key(&mut top, KeyCode::PageDown);
     assert_eq!(top.offset, 10);
     let text = screen(&top, &view(1_000), None, 80, 24).join("\n");
-    assert!(text.contains("1000 worker(s), rows 11-23") && text.contains("host-989"), "{text}");
+    assert!(text.contains("1000 workers in 1 cluster, rows 11-23") && text.contains("host-989"), "{text}");
     key(&mut top, KeyCode::End);
     key(&mut top, KeyCode::Down);
     assert_eq!(top.offset, 990);

@@ -28,6 +28,8 @@ pub(super) struct Feed {
     /// Who has less than this gets everything: it saw another scheduler, or rows that are forgotten even as gone.
     floor: u64,
     monitor_address: String,
+    /// The command that starts this page's server again.
+    restart: String,
     /// The last view that came, as it came.
     view: Option<Arc<View>>,
     /// When it came, in milliseconds since 1970.
@@ -53,6 +55,7 @@ struct Update<'f> {
     /// Forget what you have.
     full: bool,
     monitor_address: &'f str,
+    restart: &'f str,
     at_ms: u64,
     /// When the scheduler started, in milliseconds since 1970: all other times count from there.
     start_ms: u64,
@@ -79,6 +82,11 @@ impl Feed {
         Self { version: 1, monitor_address, stale_since_ms: Some(now_ms), problem, ..Self::default() }
     }
 
+    /// What to type when this server is gone.
+    pub(super) fn set_restart(&mut self, command: String) {
+        self.restart = command;
+    }
+
     pub(super) fn version(&self) -> u64 {
         self.version
     }
@@ -98,6 +106,7 @@ impl Feed {
                 version: self.version,
                 floor: self.version,
                 monitor_address: std::mem::take(&mut self.monitor_address),
+                restart: std::mem::take(&mut self.restart),
                 ..Self::default()
             };
         }
@@ -164,6 +173,7 @@ impl Feed {
             version: self.version,
             full,
             monitor_address: &self.monitor_address,
+            restart: &self.restart,
             at_ms: self.at_ms,
             start_ms: view.map_or(0, |view| self.at_ms.saturating_sub(view.scheduler.uptime_ms)),
             stale_since_ms: self.stale_since_ms,

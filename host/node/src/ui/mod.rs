@@ -13,7 +13,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::process::ExitCode;
+use std::{net::SocketAddr, process::ExitCode};
 
 use anyhow::Context as _;
 
@@ -31,16 +31,17 @@ pub fn run(settings: WebUiSettings) -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the page's thread")?;
     let page = Page::new(&settings.monitor_address);
-    source::start(settings.monitor_address, page.clone()).context("cannot start the watching thread")?;
+    source::start(settings.monitor_address.clone(), page.clone()).context("cannot start the watching thread")?;
     let port = u16::try_from(settings.web_port).unwrap_or(0);
-    let print_ready = |address: std::net::SocketAddr| {
+    let print_ready = |address: SocketAddr| {
+        page.set_restart(settings.command(address.port()));
         tracing::info!("serving the page at http://{address}");
         let line = serde_json::json!({ "ready": "webui", "web_address": format!("http://{address}") });
         if let Err(error) = ready::print(&line) {
             tracing::warn!(%error, "the ready line could not be written");
         }
     };
-    let served = runtime.block_on(serve(&settings.web_host, port, page, print_ready, signals.stopped()));
+    let served = runtime.block_on(serve(&settings.web_host, port, page.clone(), print_ready, signals.stopped()));
     // Streams to browsers have no end of their own.
     runtime.shutdown_background();
     served?;

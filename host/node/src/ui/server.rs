@@ -66,6 +66,11 @@ impl Page {
         }
     }
 
+    /// The command that starts this server again, for whoever misses it; to be told before the first browser comes.
+    pub fn set_restart(&self, command: String) {
+        self.feed().set_restart(command);
+    }
+
     /// The scheduler said how things are.
     pub fn see(&self, view: View) {
         self.change(|feed| feed.see(view, now_ms()));

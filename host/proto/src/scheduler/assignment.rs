@@ -216,6 +216,7 @@ impl Scheduler {
             task.attempt += 1;
         }
         task.dispatched = now;
+        task.running_since = None;
         task.reserved = result.reserve;
         self.buffered += u64::from(result.reserve);
         let run = Run {

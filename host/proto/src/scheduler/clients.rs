@@ -354,6 +354,7 @@ impl Scheduler {
             reserved: 0,
             called: now.minus_ms(submit.held_ms),
             dispatched: now,
+            running_since: None,
             canceled_by: None,
         });
         client.numbers.insert(number, Place::Live(key));
@@ -467,6 +468,7 @@ impl Scheduler {
             if self.tasks.get(key).is_some_and(|task| task.state.is_at_cluster()) {
                 self.stop_attempt(key, StopReason::Discard);
             }
+            let ran = self.tasks.get(key).and_then(|task| self.runs_on(task));
             self.detach(key);
             if let Some(task) = self.retire(key, event) {
                 let (kind, why) = match event {
@@ -475,7 +477,7 @@ impl Scheduler {
                 };
                 let mut stats = TaskStats::default();
                 complete(&mut stats, now, &task);
-                self.note_end(now, &task, &stats, &failure(kind, why), None);
+                self.note_end(now, &task, &stats, &failure(kind, why), ran);
             }
         }
         let Some(client) = self.clients.remove(&id) else { return };

@@ -23,7 +23,7 @@ use super::{
     endings::{Ending, payload_of},
     monitor::Ran,
     seeded::Fault,
-    tasks::TaskKey,
+    tasks::{Task, TaskKey},
     trials::Trials,
     view::{NAME_BYTES, legible},
 };
@@ -44,6 +44,8 @@ pub(super) struct Worker {
     pub(super) load: WorkerLoad,
     /// Tasks that were reported running on it and are not known to have left it.
     pub(super) running: u64,
+    /// The last of them, until it leaves.
+    pub(super) current: Option<TaskKey>,
     /// Tasks that ended on it.
     pub(super) finished: u64,
 }
@@ -96,6 +98,8 @@ pub(super) struct Cluster {
     pub(super) agent: AgentLoad,
     /// Raised whenever its workers may look different.
     pub(super) revision: u64,
+    /// Raised whenever a task is reported running.
+    pub(super) starts: u64,
 }
 
 impl Cluster {
@@ -123,6 +127,7 @@ impl Cluster {
             trials: Trials::default(),
             agent: AgentLoad::default(),
             revision: 0,
+            starts: 0,
         }
     }
 
@@ -224,7 +229,7 @@ impl Scheduler {
             info.name = legible(&info.name, NAME_BYTES);
             let name: Arc<str> = info.name.as_str().into();
             let finished = finished.get(&name).copied().unwrap_or(0);
-            Worker { name, info, load: WorkerLoad::default(), running: 0, finished }
+            Worker { name, info, load: WorkerLoad::default(), running: 0, current: None, finished }
         };
         cluster.revision += 1;
         cluster.workers = hello.workers.into_iter().map(fresh).collect();
@@ -290,6 +295,9 @@ impl Scheduler {
         let Some(cluster) = self.clusters.get_mut(&id) else { return };
         if let Some(worker) = worker.and_then(|worker| cluster.workers.get_mut(usize::from(worker))) {
             worker.running = worker.running.saturating_sub(1);
+            if worker.current == Some(key) {
+                worker.current = None;
+            }
         }
         cluster.assigned.swap_remove(position);
         if let Some(moved) = cluster.assigned.get(position)
@@ -465,6 +473,13 @@ impl Scheduler {
         Some(Ran { cluster: id, worker: Arc::clone(&worker.name) })
     }
 
+    /// The worker that a task was reported running on, until it leaves.
+    pub(super) fn runs_on(&self, task: &Task) -> Option<Ran> {
+        let cluster = task.cluster?;
+        let worker = self.clusters.get(&cluster)?.workers.get(usize::from(task.worker?))?;
+        Some(Ran { cluster, worker: Arc::clone(&worker.name) })
+    }
+
     /// Whether a failure is tried again because the client asked for that. One of an attempt that is not the current
     /// one changes nothing then, since another is on its way.
     fn is_retried(&self, key: TaskKey, outcome: &Outcome, current: bool) -> bool {
@@ -531,7 +546,7 @@ impl Scheduler {
         }
     }
 
-    pub(super) fn running(&mut self, id: AgentId, reports: Vec<Running>) {
+    pub(super) fn running(&mut self, now: Time, id: AgentId, reports: Vec<Running>) {
         for Running { attempt, worker: index } in reports {
             let Some(key) = self.current(id, attempt) else { continue };
             self.proves(id, key);
@@ -544,7 +559,12 @@ impl Scheduler {
                     (cluster.workers.get_mut(usize::from(index)), self.tasks.get_mut(key))
                 {
                     worker.running += 1;
+                    worker.current = Some(key);
+                    cluster.starts += 1;
                     task.worker = Some(index);
+                    // A cluster that was away reports what runs anew.
+                    let begun = Time(now.0.saturating_sub(RUNNING_REPORT_MS * 1_000_000)).max(task.dispatched);
+                    task.running_since.get_or_insert(begun);
                 }
             }
         }
@@ -597,10 +617,8 @@ impl Scheduler {
                     task.losses += 1;
                     if task.losses >= LOSSES_MAX {
                         let text = format!("{} clusters were lost while it ran; the last one is {id}", task.losses);
-                        let cluster = self.clusters.get(&id);
-                        let worker = task.worker.and_then(|worker| cluster?.workers.get(usize::from(worker)));
-                        let ran = worker.map(|worker| Ran { cluster: id, worker: Arc::clone(&worker.name) });
                         let given_up = Ending::given_up(Event::Abort, FailureKind::WorkerLost, text);
+                        let ran = self.tasks.get(key).and_then(|task| self.runs_on(task));
                         ending = Some(Ending { ran, ..given_up });
                     }
                 }

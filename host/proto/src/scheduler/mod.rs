@@ -366,7 +366,7 @@ impl Scheduler {
         match message {
             Message::Done(dones) => self.done(now, id, dones, out),
             Message::Returned(returns) => self.returned(now, id, returns, out),
-            Message::Running(reports) => self.running(id, reports),
+            Message::Running(reports) => self.running(now, id, reports),
             Message::LogLines(lines) => self.log_lines(now, id, lines),
             Message::Heartbeat(beats) => {
                 self.pulse(peer, beats.iter().map(|beat| beat.sent));

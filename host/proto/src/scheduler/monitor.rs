@@ -103,8 +103,8 @@ pub(super) struct Monitor {
     lines: Lines,
     /// End of the second that is being counted.
     second: Time,
-    /// Ended and failed tasks up to its begin.
-    counted: (u64, u64),
+    /// Ended, failed and aborted tasks up to its begin.
+    counted: [u64; 3],
     rows: Rows,
     watchers: BTreeMap<PeerId, Watcher>,
     /// Whether one of them waits for a round.
@@ -132,7 +132,7 @@ impl Monitor {
             samples: Ring::new(HISTORY_MAX),
             lines: Lines::new(),
             second: now.plus_ms(1_000),
-            counted: (0, 0),
+            counted: [0; 3],
             rows: Rows::default(),
             watchers: BTreeMap::new(),
             is_awaited: false,
@@ -333,7 +333,7 @@ impl Scheduler {
 
     /// The gauges of a second that is over. Whoever was away for several gets them all.
     fn sample(&mut self, now: Time) {
-        let (finished, failed) = self.tasks.ended();
+        let ends = [self.tasks.ended(), self.tasks.total(State::Failed), self.tasks.total(State::Aborted)];
         let (mut busy, mut alive) = (0, 0);
         for cluster in self.clusters.values().filter(|cluster| cluster.is_ready()) {
             let workers = cluster.workers_alive();
@@ -348,13 +348,14 @@ impl Scheduler {
         while monitor.second <= now {
             monitor.samples.push(Sample {
                 at_ms: monitor.second.since(self.started) / 1_000_000,
-                finished: finished - monitor.counted.0,
-                failed: failed - monitor.counted.1,
+                finished: ends[0] - monitor.counted[0],
+                failed: ends[1] - monitor.counted[1],
+                aborted: ends[2] - monitor.counted[2],
                 waiting: self.tasks.total(State::Waiting),
                 assigned: self.tasks.at_clusters(),
                 busy_permille: u32::try_from(busy * 1_000 / u64::max(alive, 1)).unwrap_or(1_000),
             });
-            monitor.counted = (finished, failed);
+            monitor.counted = ends;
             monitor.second = monitor.second.plus_ms(1_000);
         }
     }
@@ -423,6 +424,7 @@ impl Scheduler {
                     assigned: cluster.assigned.len(),
                     running: cluster.workers.iter().map(|worker| worker.running).sum(),
                     ended: cluster.ended,
+                    starts: cluster.starts,
                 },
                 is_lost: cluster.peer.is_none(),
                 is_ready: cluster.is_ready(),

@@ -47,6 +47,8 @@ pub(super) struct Task {
     pub(super) cluster: Option<AgentId>,
     /// Which of its workers runs it, once that is reported.
     pub(super) worker: Option<u16>,
+    /// Since when this attempt runs, once that is reported; it stays known while its cluster is away.
+    pub(super) running_since: Option<Time>,
     /// Index in that cluster's list.
     pub(super) position: usize,
     /// Room kept for its result.
@@ -124,10 +126,9 @@ impl Tasks {
         self.totals[state as usize]
     }
 
-    /// Tasks that ended since the start, and those of them that failed or were given up.
-    pub(super) fn ended(&self) -> (u64, u64) {
-        let failed = self.total(State::Failed) + self.total(State::Aborted);
-        (failed + self.total(State::Succeeded) + self.total(State::Canceled), failed)
+    /// Tasks that ended since the start.
+    pub(super) fn ended(&self) -> u64 {
+        State::ALL.into_iter().filter(|state| state.is_terminal()).map(|state| self.total(state)).sum()
     }
 
     /// Tasks that clusters have.

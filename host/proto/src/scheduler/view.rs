@@ -4,7 +4,7 @@ use crate::{
     ids::{AgentId, ClientId, Time},
     message::Kind,
     task::State,
-    view::{ClientView, ParkedView, SchedulerView, UnfinishedView, View, WorkerView},
+    view::{ClientView, ParkedView, RunningView, SchedulerView, UnfinishedView, View, WorkerView},
 };
 
 use super::{
@@ -101,15 +101,30 @@ impl Scheduler {
 
     fn unfinished(&self, now: Time, task: &Task) -> UnfinishedView {
         let host = task.cluster.and_then(|id| self.clusters.get(&id)).map(|cluster| cluster.name.clone());
+        let worker = self.runs_on(task).map(|ran| ran.worker.as_ref().to_owned());
+        let since = task.running_since.filter(|_| worker.is_some());
         UnfinishedView {
             id: task.id.to_string(),
             call: self.monitor.call(task.slot).to_owned(),
             state: task.state.name().to_owned(),
             host: host.unwrap_or_default(),
             cluster: task.cluster.map(|id| id.to_string()).unwrap_or_default(),
+            worker: worker.unwrap_or_default(),
+            running_ms: since.map(|since| now.since(since) / 1_000_000),
             attempt: task.attempt,
             age_ms: now.since(task.called) / 1_000_000,
         }
+    }
+
+    /// What a worker runs, as far as that was reported.
+    fn runs(&self, worker: &Worker) -> Option<RunningView> {
+        let task = self.tasks.get(worker.current?)?;
+        Some(RunningView {
+            id: task.id.to_string(),
+            call: self.monitor.call(task.slot).to_owned(),
+            since_ms: task.running_since?.since(self.started) / 1_000_000,
+            attempt: task.attempt,
+        })
     }
 
     /// What is told whole every time: the scheduler, totals, registrations that wait.
@@ -203,6 +218,7 @@ impl Scheduler {
             pid: worker.load.pid,
             queued,
             running: worker.running,
+            current: self.runs(worker),
             finished: worker.finished,
             restarts: worker.load.restarts,
             cpu_permille: if lost { 0 } else { worker.load.cpu_permille },

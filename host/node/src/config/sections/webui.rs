@@ -23,10 +23,10 @@ pub struct WebUiSettings {
     #[arg(value_name = "MONITOR_ADDRESS", value_parser = dialed)]
     pub monitor_address: Address,
     /// Name or IP address to serve the page on; 0.0.0.0 lets other machines read it
-    #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
+    #[arg(long, value_name = "HOST", default_value = Self::WEB_HOST)]
     pub web_host: String,
     /// Port to serve the page on (0 takes a free one)
-    #[arg(long, value_name = "PORT", default_value_t = 50001, value_parser = only(|port: u32| port <= u32::from(u16::MAX), "1 to 65535, or 0 for a free one"))]
+    #[arg(long, value_name = "PORT", default_value_t = u32::from(Self::WEB_PORT), value_parser = only(|port: u32| port <= u32::from(u16::MAX), "1 to 65535, or 0 for a free one"))]
     pub web_port: u32,
     /// Say nothing when web_host lets other machines read the page, although nothing is encrypted or authenticated
     #[arg(long, default_value_t = false, value_parser = boolean, action = ArgAction::Set)]
@@ -34,6 +34,29 @@ pub struct WebUiSettings {
     /// The log
     #[command(flatten)]
     pub logging: LoggingSettings,
+}
+
+impl WebUiSettings {
+    /// Where the page is served unless it is told otherwise.
+    pub const WEB_HOST: &'static str = "127.0.0.1";
+    /// See [`Self::WEB_HOST`].
+    pub const WEB_PORT: u16 = 50001;
+
+    /// The command that starts a page like this one, at the port that it really has.
+    #[must_use]
+    pub fn command(&self, port: u16) -> String {
+        let mut command = format!("scaler_ui {}", self.monitor_address);
+        if self.web_host != Self::WEB_HOST {
+            command += &format!(" --web-host {}", self.web_host);
+        }
+        if port != Self::WEB_PORT {
+            command += &format!(" --web-port {port}");
+        }
+        if self.insecure {
+            command += " --insecure";
+        }
+        command
+    }
 }
 
 impl Section for WebUiSettings {
@@ -117,6 +140,17 @@ mod tests {
         assert!(meant.warnings().is_empty());
         let text = mistakes::<WebUiSettings>("tcp://127.0.0.1:8518 --web-port 70000");
         assert!(text.contains("--web-port") && text.contains("65535"), "{text}");
+    }
+
+    #[test]
+    fn the_command_to_start_the_page_again_restores_what_was_there() {
+        let plain: WebUiSettings = read("tcp://127.0.0.1:8518");
+        assert_eq!(plain.command(50001), "scaler_ui tcp://127.0.0.1:8518");
+        let settings: WebUiSettings = read("tcp://127.0.0.1:8518 --web-host 0.0.0.0 --web-port 0 --insecure");
+        let command = settings.command(8080);
+        assert_eq!(command, "scaler_ui tcp://127.0.0.1:8518 --web-host 0.0.0.0 --web-port 8080 --insecure");
+        let again: WebUiSettings = read(command.strip_prefix("scaler_ui ").expect("the program"));
+        assert_eq!((again.web_host.as_str(), again.web_port, again.insecure), ("0.0.0.0", 8080, true));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 // Throughput and queue over the last minutes: two small pictures over one time axis, drawn by hand.
 
-import { make, setText } from "./dom.js";
+import { make, setHidden, setText } from "./dom.js";
 import * as format from "./format.js";
 
 const PAD = { left: 52, right: 10, top: 6, bottom: 18 };
@@ -16,7 +16,8 @@ export class Chart {
       return make("span", {}, swatch, name);
     };
     this.read = make("span", { class: "read" });
-    legend.append(key("ended", "--state-succeeded"), key("failed", "--state-failed"), key("waiting", "--state-waiting"), key("assigned", "--state-assigned"), this.read);
+    this.aborted = key("aborted", "--state-aborted");
+    legend.append(key("ended", "--state-succeeded"), key("failed", "--state-failed"), this.aborted, key("waiting", "--state-waiting"), key("assigned", "--state-assigned"), this.read);
     this.canvas = make("canvas", { role: "img" });
     this.frame = make("div", { class: "canvas" }, this.canvas);
     parent.append(this.frame);
@@ -39,12 +40,13 @@ export class Chart {
     const colour = (name) => style.getPropertyValue(name).trim();
     context.font = "11px system-ui, sans-serif";
     const samples = this.model.history.slice(-SHOWN_S);
+    setHidden(this.aborted, !samples.some((sample) => sample.aborted));
     const end = samples.at(-1)?.at_ms ?? 0;
     const plotWidth = width - PAD.left - PAD.right;
     const x = (sample) => PAD.left + plotWidth * (1 - (end - sample.at_ms) / (SHOWN_S * 1000));
     const half = (height - PAD.top - PAD.bottom - 14) / 2;
     const parts = [
-      { top: PAD.top, unit: "tasks/s", series: [["finished", "--state-succeeded", true], ["failed", "--state-failed", true]] },
+      { top: PAD.top, unit: "tasks/s", series: [["finished", "--state-succeeded", true], ["failed", "--state-failed", true], ["aborted", "--state-aborted", true]] },
       { top: PAD.top + half + 14, unit: "tasks", series: [["assigned", "--state-assigned", false], ["waiting", "--state-waiting", false]] },
     ];
     for (const part of parts) {
@@ -65,7 +67,7 @@ export class Chart {
       }
       context.fillText(part.unit, PAD.left - 6, y(most / 2));
       for (const [key, variable, filled] of part.series) {
-        if (samples.length === 0 || (key === "failed" && !samples.some((sample) => sample.failed))) continue;
+        if (samples.length === 0 || (["failed", "aborted"].includes(key) && !samples.some((sample) => sample[key]))) continue;
         context.beginPath();
         samples.forEach((sample, index) => (index ? context.lineTo(x(sample), y(sample[key])) : context.moveTo(x(sample), y(sample[key]))));
         context.strokeStyle = colour(variable);
@@ -112,7 +114,8 @@ export class Chart {
       context.lineTo(Math.round(x(sample)) + 0.5, height - PAD.bottom);
       context.stroke();
     }
-    const failed = sample.failed ? ` (${format.count(sample.failed)} failed)` : "";
+    const bad = ["failed", "aborted"].filter((key) => sample[key]).map((key) => `${format.count(sample[key])} ${key}`);
+    const failed = bad.length ? ` (${bad.join(", ")})` : "";
     const text = `${format.clock(this.model.moment(sample.at_ms))}: ${format.count(sample.finished)} task${sample.finished === 1 ? "" : "s"}/s${failed}, ${format.count(sample.waiting)} waiting, ${format.count(sample.assigned)} assigned`;
     setText(this.read, text);
     this.canvas.setAttribute("aria-label", `Throughput and queue over the last minutes. ${text}`);

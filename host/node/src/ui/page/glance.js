@@ -16,11 +16,20 @@ export const MEANINGS = {
   canceling: "somebody canceled it; the worker is being told",
   returning: "taken back, to run where there is room",
   succeeded: "its result is there",
-  failed: "it failed by itself: an error, a trap, a limit",
+  failed: "a run of it failed: an error, a trap, a limit; or no run could: its processors died too often, its module did not work",
   canceled: "somebody did not want it any more",
-  aborted: "the system gave it up: its workers died too often",
+  aborted: "the system gave it up: its client was silent for too long, its clusters were lost again and again, an object was lost, the storage had no room, no cluster has its module any more, or the scheduler ended",
   rejected: "not accepted: too many were waiting",
 };
+
+// What went wrong among the tasks of the last minute.
+function failures({ seconds, finished, failed, aborted }) {
+  const when = `in the last ${seconds < 60 ? `${seconds} s` : "minute"}`;
+  const were = aborted === 1 ? "was" : "were";
+  if (aborted === 0) return `${format.count(failed)} of ${format.plural(finished, "task")} failed ${when}.`;
+  if (failed === 0) return `${format.count(aborted)} of ${format.plural(finished, "task")} ${were} aborted ${when}.`;
+  return `Of ${format.plural(finished, "task")}, ${format.count(failed)} failed and ${format.count(aborted)} ${were} aborted ${when}.`;
+}
 
 export class Glance {
   constructor(model, tell) {
@@ -48,12 +57,15 @@ export class Glance {
     const total = model.workers.size - workers.lost - workers.retired;
     const minute = model.lastSeconds(60);
     const parked = model.parked[0];
-    if (total === 0 && workers.lost > 0) return ["lost", `All ${format.plural(workers.lost, "worker")} are lost: tasks wait for a cluster.`];
-    if (parked) return ["waiting", `${format.plural(parked.held, "call")} of ${parked.call} waiting: ${parked.reason}${model.parked.length > 1 ? `, and ${format.plural(model.parked.length - 1, "more function")}` : ""}.`];
-    if (total === 0) return ["waiting", "No workers: tasks wait until a cluster connects."];
-    if (model.scheduler.object_storage_problem) return ["failed", `The object storage at ${model.scheduler.object_storage_address} does not answer: values above 64 KiB cannot be passed.`];
-    if (minute.failed > 0) return ["failed", `${format.count(minute.failed)} of ${format.plural(minute.finished, "task")} failed in the last ${minute.seconds < 60 ? `${minute.seconds} s` : "minute"}.`];
-    if (workers.lost > 0) return ["lost", `${format.plural(workers.lost, "worker")} lost; ${format.count(total)} left.`];
+    // All of it is worth saying, the worst first.
+    const troubles = [];
+    if (total === 0 && workers.lost > 0) troubles.push(["lost", `${workers.lost === 1 ? "The only worker is" : `All ${format.count(workers.lost)} workers are`} lost: tasks wait for a cluster.`]);
+    else if (parked) troubles.push(["waiting", `${format.plural(parked.held, "call")} of ${parked.call} waiting: ${parked.reason}${model.parked.length > 1 ? `, and ${format.plural(model.parked.length - 1, "more function")}` : ""}.`]);
+    else if (total === 0) troubles.push(["waiting", "No workers: tasks wait until a cluster connects."]);
+    if (model.scheduler.object_storage_problem) troubles.push(["failed", `The object storage at ${model.scheduler.object_storage_address} does not answer: values above 64 KiB cannot be passed.`]);
+    if (minute.failed + minute.aborted > 0) troubles.push([minute.failed > 0 ? "failed" : "aborted", failures(minute)]);
+    if (workers.lost > 0 && total > 0) troubles.push(["lost", `${format.plural(workers.lost, "worker")} lost; ${format.count(total)} left.`]);
+    if (troubles.length > 0) return [troubles[0][0], troubles.map(([, text]) => text).join(" ")];
     const last = model.lastSeconds(5);
     const unfinished = (model.tasks.waiting ?? 0) + (model.tasks.assigned ?? 0) + (model.tasks.running ?? 0);
     if (unfinished === 0 && last.finished === 0) return ["idle", `Idle: ${format.plural(total, "worker")} ready, nothing to do.`];
@@ -118,9 +130,9 @@ export class Glance {
     const present = [...model.workers.values()].filter((worker) => worker.state !== "lost");
     const cpu = present.reduce((sum, worker) => sum + worker.cpu_permille, 0);
     const memory = present.reduce((sum, worker) => sum + worker.rss_bytes, 0);
-    const clusters = model.scheduler?.clusters ?? 0;
+    const clusters = model.clusterCounts();
     const address = model.scheduler?.scheduler_address;
-    setText(byId("machine"), model.workers.size ? `${format.plural(clusters, "cluster")} · ${(cpu / 1000).toFixed(1)} cores · ${format.bytes(memory)}` : "");
+    setText(byId("machine"), model.workers.size ? `${format.plural(clusters.connected, "cluster")}${clusters.lost ? `, ${format.count(clusters.lost)} lost` : ""} · ${(cpu / 1000).toFixed(1)} cores · ${format.bytes(memory)}` : "");
     setHidden(this.bar, model.workers.size === 0);
     setHidden(this.numbers, model.workers.size === 0);
     const wanted = model.workers.size === 0 && address ? `scaler_cluster ${address} -n 4` : "";
@@ -151,7 +163,7 @@ export class Glance {
         );
       } else {
         const failed = model.failedInAll();
-        const text = !model.scheduler ? "Not known." : failed === 0 ? "None since the scheduler started." : `${format.plural(failed, "task")} failed, and this page was not told why.`;
+        const text = !model.scheduler ? "Not known." : failed === 0 ? "None since the scheduler started." : `${format.plural(failed, "task")} failed or ${failed === 1 ? "was" : "were"} aborted, and this page was not told why.`;
         if (box.textContent !== text) box.replaceChildren(make("p", { class: "faint" }, text));
       }
     }

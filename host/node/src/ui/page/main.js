@@ -7,7 +7,7 @@ import { Glance, MEANINGS } from "./glance.js";
 import { Model } from "./model.js";
 import { TASK_STATES } from "./states.js";
 import { Stream } from "./stream.js";
-import { tellStory } from "./story.js";
+import { keepTelling, tellStory } from "./story.js";
 import { focusSearch } from "./table.js";
 import { makeTables } from "./tables.js";
 import { Timeline, saveTrace } from "./timeline.js";
@@ -99,16 +99,26 @@ function renderBanner(state) {
   let type = "";
   if (state === "stale" && stream.lostSinceMs) {
     text = "The program that serves this page does not answer. It is tried again every two seconds; start it with";
-    type = `scaler_ui ${model.monitorAddress || "MONITOR_ADDRESS"}`;
+    type = model.restart || "scaler_ui MONITOR_ADDRESS";
   } else if (state === "stale") {
     const known = model.scheduler ? "What is shown is the last that was known." : "";
     text = `No scheduler answers at ${model.monitorAddress}${model.problem ? `: ${model.problem}` : ""}. ${known} It is tried again all the time; start one with`;
-    type = `scaler_scheduler ${model.scheduler?.scheduler_address ?? "ADDRESS"}`;
+    type = model.scheduler ? schedulerCommand(model.scheduler) : "scaler_scheduler ADDRESS";
   }
   setHidden(banner, text === "");
   if (said === text + type) return;
   said = text + type;
   banner.replaceChildren(...(text ? [make("span", {}, text), command(type)] : []));
+}
+
+// What starts a scheduler as the one that was there, as far as it was told.
+function schedulerCommand({ scheduler_address: address, monitor_address: monitor, allocate_policy: policy, protected: kept }) {
+  const usual = address.replace(/:(\d+)$/, (_, port) => `:${Number(port) + 2}`);
+  const parts = [`scaler_scheduler ${address}`];
+  if (monitor && monitor !== usual) parts.push(`--monitor-address ${monitor}`);
+  if (policy !== "even") parts.push(`--allocate-policy ${policy}`);
+  if (!kept) parts.push("--protected=false");
+  return parts.join(" ");
 }
 
 function renderScheduler() {
@@ -127,7 +137,7 @@ function renderScheduler() {
     ["Placement", scheduler.allocate_policy],
     ["CPU", format.percent(scheduler.cpu_permille)],
     ["Memory", `${format.bytes(scheduler.rss_bytes)}; the machine has ${format.bytes(scheduler.memory_free_bytes)} left`],
-    ["Clusters", `${format.count(scheduler.clusters)}, of which ${format.count(scheduler.clusters_starting)} starting`],
+    ["Clusters", `${format.count(scheduler.clusters)} connected, of which ${format.count(scheduler.clusters_starting)} starting; ${format.count(model.clusterCounts().lost)} lost`],
     ["Objects", format.count(scheduler.objects)],
     ["Results kept for clients", format.bytes(scheduler.result_buffer_bytes)],
     ["Watchers", format.count(scheduler.watchers)],
@@ -159,6 +169,7 @@ function render() {
   renderHeader();
   glance.render();
   chart.render();
+  keepTelling(model);
   for (const [name, , list, number] of lists) {
     const many = number();
     setText(tabs.get(name).number, many === null || !model.scheduler ? "" : format.count(many));

@@ -1,5 +1,7 @@
 // The picture as the page has it: a snapshot, and the changes since.
 
+import { plural } from "./format.js";
+
 const RECENT_MAX = 1000;
 const FAILURES_MAX = 200;
 const HISTORY_MAX = 300;
@@ -30,6 +32,7 @@ export class Model {
     this.atMs = 0;
     this.staleSinceMs = null;
     this.problem = "";
+    this.restart = "";
     this.ended = 0;
   }
 
@@ -41,6 +44,7 @@ export class Model {
     this.monitorAddress = update.monitor_address;
     this.staleSinceMs = update.stale_since_ms;
     this.problem = update.problem;
+    this.restart = update.restart;
     if (update.at_ms) {
       this.atMs = update.at_ms;
       this.startMs = update.start_ms;
@@ -83,6 +87,32 @@ export class Model {
     return [...this.clients.values()].reduce((sum, client) => sum + client.held, 0);
   }
 
+  // How many there are and how many are lost, worded as `scaler status` and `scaler_top` do.
+  presence() {
+    const all = [...this.workers.values()];
+    const headcount = (workers) => `${plural(workers.length, "worker")} in ${plural(clustersOf(workers), "cluster")}`;
+    const lost = all.filter(isLost);
+    return headcount(all.filter((worker) => !isLost(worker))) + (lost.length ? `, ${headcount(lost)} lost` : "");
+  }
+
+  // The clusters alone: those that are connected, and those that are not.
+  clusterCounts() {
+    const all = [...this.workers.values()];
+    return { lost: clustersOf(all.filter(isLost)), connected: clustersOf(all.filter((worker) => !isLost(worker))) };
+  }
+
+  // What runs for more than 25 ms, one a worker, as tasks that have not ended.
+  running() {
+    const busy = [...this.workers.values()].filter((worker) => worker.current);
+    return busy.map(({ name, cluster, current }) => ({ ...current, state: "running", worker: name, cluster }));
+  }
+
+  // How long something has been going on; while the scheduler is away, as of when it was last heard.
+  ageMs(sinceMs) {
+    const now = this.staleSinceMs && this.atMs ? this.atMs : Date.now();
+    return Math.max(now - this.moment(sinceMs), 0);
+  }
+
   // A moment that the scheduler gave, on this machine's clock.
   moment(sinceStartMs) {
     return this.startMs + sinceStartMs;
@@ -97,11 +127,11 @@ export class Model {
     return counts;
   }
 
-  // Tasks that ended and failed in the last seconds that are known.
+  // Tasks that ended, failed and were aborted in the last seconds that are known.
   lastSeconds(seconds) {
     const part = this.history.slice(-seconds);
     const sum = (key) => part.reduce((total, sample) => total + sample[key], 0);
-    return { seconds: part.length, finished: sum("finished"), failed: sum("failed") };
+    return { seconds: part.length, finished: sum("finished"), failed: sum("failed"), aborted: sum("aborted") };
   }
 
   failedInAll() {
@@ -112,10 +142,10 @@ export class Model {
     return this.failures.at(-1) ?? null;
   }
 
-  // The last tasks, and before them the failures that are older.
+  // The last tasks that ended, before them the failures that are older, and after them what runs.
   listed() {
     const known = new Set(this.recent.filter(failed).map(taskKey));
-    return [...this.failures.filter((task) => !known.has(taskKey(task))), ...this.recent];
+    return [...this.failures.filter((task) => !known.has(taskKey(task))), ...this.recent, ...this.running()];
   }
 }
 
@@ -131,6 +161,14 @@ function sharedNames({ workers, recent, failures, logs }) {
   for (const { name, cluster } of workers.values()) see(name, cluster);
   for (const list of [recent, failures, logs]) for (const { worker, cluster } of list) see(worker, cluster);
   return shared;
+}
+
+const isLost = (worker) => worker.state === "lost";
+
+const clustersOf = (workers) => new Set(workers.map((worker) => worker.cluster)).size;
+
+export function isRunning({ state }) {
+  return state === "running";
 }
 
 export function taskKey(task) {

@@ -11,7 +11,8 @@ export const names = new Intl.Collator("en", { numeric: true });
 const compare = (one, other) => (typeof one === "string" ? names.compare(one, other) : one - other);
 
 export class Table {
-  // columns: {key, label, value(row), text(row), title(row), number, state, search}; `value` sorts and is saved.
+  // columns: {key, label, value(row), text(row), title(row), number, state, search}; `value` sorts and, unless there is
+  // a `save`, is saved; a column that is a number or `falls` begins with the largest.
   constructor(settings) {
     this.settings = settings;
     this.sort = settings.sort;
@@ -83,7 +84,7 @@ export class Table {
 
   sortBy(column) {
     const same = this.sort.key === column.key;
-    this.sort = { key: column.key, down: same ? !this.sort.down : Boolean(column.number) };
+    this.sort = { key: column.key, down: same ? !this.sort.down : Boolean(column.number || column.falls) };
     this.page = 0;
     this.render();
   }
@@ -226,7 +227,7 @@ export class Table {
       return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     };
     const lines = [columns.map((column) => cell(column.csv ?? column.label.toLowerCase())).join(",")];
-    for (const row of this.found()) lines.push(columns.map((column) => cell(column.value(row))).join(","));
+    for (const row of this.found()) lines.push(columns.map((column) => cell((column.save ?? column.value)(row))).join(","));
     return `${lines.join("\r\n")}\r\n`;
   }
 }

@@ -4,7 +4,7 @@ import { command, make } from "./dom.js";
 import * as format from "./format.js";
 import { Table } from "./table.js";
 import { TASK_STATES, WORKER_STATES } from "./states.js";
-import { ENDED, taskKey } from "./model.js";
+import { ENDED, isRunning, taskKey } from "./model.js";
 
 const dash = (text) => (text === "" ? "–" : text);
 // What a lost worker uses is not known.
@@ -33,13 +33,15 @@ export function makeTables(model, { go, tell, saveTrace }) {
     key: (worker) => `${worker.cluster}/${worker.name}`,
     sort: { key: "worker", down: false },
     choices: { label: "State", all: "all states", values: WORKER_STATES.filter((state) => state !== "busy" && state !== "idle"), of: (worker) => worker.state },
-    note: () => (model.scheduler ? `${format.plural(model.workers.size, "worker")} in ${format.plural(new Set([...model.workers.values()].map((worker) => worker.cluster)).size, "cluster")}` : ""),
+    note: () => (model.scheduler ? model.presence() : ""),
     empty: noCluster,
     open: (worker) => go("tasks", model.worker(worker.name, worker.cluster)),
+    saved: [{ csv: "runs_since_unix_ms", value: ({ current }) => (current ? model.moment(current.since_ms) : "") }],
     columns: [
       { key: "worker", label: "Worker", value: (row) => row.name, text: (row) => row.name, title: (row) => `${row.name} (Enter or click: its tasks)` },
       { key: "cluster", label: "Cluster", value: (row) => `${row.host} ${row.cluster}`, text: host, title: (row) => `cluster ${row.cluster}`, search: (row) => `${row.host} ${row.cluster}` },
       { key: "state", label: "State", state: true, value: (row) => row.state, text: (row) => row.state },
+      { key: "runs", label: "Runs", help: "What it has been running for more than 25 ms, and for how long", falls: true, value: ({ current }) => (current ? model.ageMs(current.since_ms) : -1), save: ({ current }) => current?.call ?? "", text: ({ current }) => (current ? `${current.call} for ${format.long(model.ageMs(current.since_ms))}` : "–"), title: ({ current }) => (current ? `task ${current.id}, attempt ${current.attempt}, since ${format.exact(model.moment(current.since_ms))}` : ""), wide: true },
       { key: "capabilities", label: "Capabilities", value: (row) => row.capabilities, text: (row) => dash(row.capabilities), wide: true },
       { key: "cpu", label: "CPU", number: true, csv: "cpu_permille", help: "Of one core, over the last second", value: (row) => row.cpu_permille, text: (row) => known(row, format.percent(row.cpu_permille)), title: (row) => `its agent: ${format.percent(row.agent_cpu_permille)}` },
       { key: "memory", label: "Memory", number: true, csv: "rss_bytes", help: "Resident memory of its processor", value: (row) => row.rss_bytes, text: (row) => known(row, format.bytes(row.rss_bytes)), title: (row) => `its agent: ${format.bytes(row.agent_rss_bytes)}; its machine has ${format.bytes(row.memory_free_bytes)} left` },
@@ -69,6 +71,7 @@ export function makeTables(model, { go, tell, saveTrace }) {
       { key: "unfinished", label: "Unfinished", number: true, help: "Accepted and not ended", value: (row) => row.unfinished, text: (row) => format.count(row.unfinished) },
       { key: "finished", label: "Calls ended", number: true, value: (row) => row.finished, text: (row) => format.count(row.finished) },
       { key: "failed", label: "Failed", number: true, value: (row) => row.failed, text: (row) => (row.failed ? `✗ ${format.count(row.failed)}` : "0"), title: (row) => (row.finished ? `${((100 * row.failed) / row.finished).toFixed(1)} % of all` : "") },
+      { key: "aborted", label: "Aborted", number: true, value: (row) => row.aborted, text: (row) => (row.aborted ? `! ${format.count(row.aborted)}` : "0"), title: (row) => (row.finished ? `${((100 * row.aborted) / row.finished).toFixed(1)} % of all` : "") },
       { key: "canceled", label: "Canceled", number: true, value: (row) => row.canceled, text: (row) => format.count(row.canceled) },
       { key: "mean", label: "Mean", number: true, csv: "mean_us", help: "Mean run time, with the making of the instance", value: (row) => mean(row, "run_us") || 0, text: (row) => format.duration(mean(row, "run_us")) },
       { key: "p99", label: "p99", number: true, csv: "p99_us", help: "99 of 100 ran no longer than this", value: (row) => row.run_us_p99, text: (row) => (ran(row) ? format.duration(row.run_us_p99) : "–") },
@@ -77,6 +80,7 @@ export function makeTables(model, { go, tell, saveTrace }) {
     ],
   });
 
+  const runUs = (row) => (isRunning(row) ? model.ageMs(row.since_ms) * 1000 : row.run_us);
   const trace = make("button", { type: "button", title: "Save the listed tasks as a timeline for Perfetto or chrome:tracing", onclick: () => saveTrace() }, "Trace");
   const tasks = new Table({
     name: "tasks",
@@ -84,9 +88,9 @@ export function makeTables(model, { go, tell, saveTrace }) {
     rows: () => model.listed(),
     key: taskKey,
     sort: { key: "ended", down: true },
-    choices: { label: "State", all: "all states", values: TASK_STATES.filter((state) => ENDED.includes(state)), of: (task) => task.state },
+    choices: { label: "State", all: "all states", values: TASK_STATES.filter((state) => state === "running" || ENDED.includes(state)), of: (task) => task.state },
     note: () => recentNote(model),
-    found: (found, { choice, query }) => (choice !== "" && query === "" ? `${found < (model.tasks[choice] ?? 0) ? "newest " : ""}${format.count(found)} of ${format.count(model.tasks[choice])} ${choice}` : null),
+    found: (found, { choice, query }) => (choice !== "" && choice !== "running" && query === "" ? `${found < (model.tasks[choice] ?? 0) ? "newest " : ""}${format.count(found)} of ${format.count(model.tasks[choice])} ${choice}` : null),
     nothing: (searched) => noTaskLike(model, searched),
     empty: () => noTask("No task has ended yet."),
     open: tell,
@@ -94,13 +98,13 @@ export function makeTables(model, { go, tell, saveTrace }) {
     // Where a number is missing, there are tasks that are not listed.
     saved: [{ csv: "number", value: (row) => row.number }],
     columns: [
-      { key: "ended", label: "Ended", csv: "ended_unix_ms", value: (row) => model.moment(row.ended_ms), text: (row) => ago(model.moment(row.ended_ms)), title: (row) => format.exact(model.moment(row.ended_ms)), search: () => "" },
+      { key: "ended", label: "Ended", csv: "ended_unix_ms", value: (row) => (isRunning(row) ? Infinity : model.moment(row.ended_ms)), save: (row) => (isRunning(row) ? "" : model.moment(row.ended_ms)), text: (row) => (isRunning(row) ? "not yet" : ago(model.moment(row.ended_ms))), title: (row) => (isRunning(row) ? "" : format.exact(model.moment(row.ended_ms))), search: () => "" },
       { key: "id", label: "Task", value: (row) => row.id, text: shortTask, title: (row) => row.id, search: (row) => row.id },
       { key: "call", label: "Function", value: (row) => row.call, text: (row) => row.call, title: (row) => row.call },
       { key: "state", label: "State", state: true, value: (row) => row.state, text: (row) => row.state },
-      { key: "run", label: "Run", number: true, csv: "run_us", help: "With the making of its instance, unless that was made ahead", value: (row) => row.run_us, text: (row) => format.duration(row.run_us), title: (row) => `its instance was made in ${format.duration(row.start_us)}; CPU ${format.duration(row.cpu_us)}` },
-      { key: "queue", label: "Queue", number: true, csv: "queued_us", help: "From the call to the start of its run, with the ways to its worker and back", value: (row) => row.queued_us, text: (row) => format.duration(row.queued_us) },
-      { key: "peak", label: "Memory", number: true, csv: "peak_memory_bytes", help: "Most guest memory it had", value: (row) => row.peak_memory_bytes, text: (row) => (row.peak_memory_bytes ? format.bytes(row.peak_memory_bytes) : "–") },
+      { key: "run", label: "Run", number: true, csv: "run_us", help: "With the making of its instance, unless that was made ahead", value: runUs, text: (row) => (isRunning(row) ? format.long(model.ageMs(row.since_ms)) : format.duration(row.run_us)), title: (row) => isRunning(row) ? `until now; it began ${format.exact(model.moment(row.since_ms))}` : `its instance was made in ${format.duration(row.start_us)}; CPU ${format.duration(row.cpu_us)}` },
+      { key: "queue", label: "Queue", number: true, csv: "queued_us", help: "From the call to the start of its run, with the ways to its worker and back", value: (row) => row.queued_us ?? 0, save: (row) => row.queued_us, text: (row) => format.duration(row.queued_us) },
+      { key: "peak", label: "Memory", number: true, csv: "peak_memory_bytes", help: "Most guest memory it had", value: (row) => row.peak_memory_bytes ?? 0, save: (row) => row.peak_memory_bytes, text: (row) => (row.peak_memory_bytes ? format.bytes(row.peak_memory_bytes) : "–") },
       { key: "worker", label: "Worker", value: worker, text: (row) => dash(worker(row)), title: (row) => (row.worker ? `${row.worker} of cluster ${row.cluster}` : "no worker had it") },
       { key: "attempt", label: "Attempt", number: true, value: (row) => row.attempt, text: (row) => format.count(row.attempt) },
       { key: "error", label: "Error", value: (row) => row.error ?? "", text: (row) => (row.error ?? "").split("\n", 1)[0], title: (row) => row.error ?? "", search: (row) => row.error ?? "", wide: true },
@@ -157,7 +161,8 @@ export function shortTask({ id }) {
 
 // Why a filter finds nothing: there was none, or those that were are not kept.
 function noTaskLike(model, { choice, query }) {
-  if (choice === "") return `No listed task has “${query}” in it. Listed are the ${recentNote(model)}.`;
+  if (choice === "running" && query === "") return "No task has been running for more than 25 ms.";
+  if (choice === "" || choice === "running") return `No listed task has “${query}” in it. Listed are the ${recentNote(model)}.`;
   const inAll = model.tasks[choice] ?? 0;
   const so = { succeeded: "has succeeded", failed: "has failed" }[choice] ?? `was ${choice}`;
   if (inAll === 0) return `No task ${so} since the scheduler started.`;
@@ -166,6 +171,11 @@ function noTaskLike(model, { choice, query }) {
 }
 
 function recentNote(model) {
+  const running = model.running().length;
+  return running ? `${format.count(running)} running, ${endedNote(model)}` : endedNote(model);
+}
+
+function endedNote(model) {
   const listed = model.recent.length;
   const span = model.recentSpan();
   if (listed === model.ended) return format.plural(listed, "ended task");

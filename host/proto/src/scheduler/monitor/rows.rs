@@ -49,6 +49,8 @@ pub(super) struct Figures {
     pub(super) assigned: usize,
     pub(super) running: u64,
     pub(super) ended: u64,
+    /// Reports that one runs.
+    pub(super) starts: u64,
 }
 
 /// What of a cluster tells whether its workers have to be looked at.

@@ -85,7 +85,8 @@ impl Totals {
                 sums.canceled += 1;
                 return;
             }
-            State::Failed | State::Aborted => sums.failed += 1,
+            State::Failed => sums.failed += 1,
+            State::Aborted => sums.aborted += 1,
             _ => {}
         }
         sums.run_us += stats.run_us;
@@ -199,7 +200,12 @@ mod tests {
         for number in 1..=1_000 {
             totals.accepted(slot);
             let stats = TaskStats { run_us: number, start_us: 2, peak_memory_bytes: number, ..TaskStats::default() };
-            let state = if number == 1_000 { State::Canceled } else { State::Succeeded };
+            let state = match number {
+                1..=2 => State::Failed,
+                3..=5 => State::Aborted,
+                1_000 => State::Canceled,
+                _ => State::Succeeded,
+            };
             totals.ended(slot, state, &stats);
         }
         totals.accepted(slot);
@@ -209,7 +215,8 @@ mod tests {
             call: "m:f".to_owned(),
             unfinished: 1,
             finished: 1_000,
-            failed: 0,
+            failed: 2,
+            aborted: 3,
             canceled: 1,
             run_us: 999 * 1_000 / 2,
             run_us_p99: 999,

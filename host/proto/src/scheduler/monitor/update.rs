@@ -131,7 +131,7 @@ impl Scheduler {
 
 // Upper bounds of what entries take as MessagePack: names of fields, numbers at full width, texts as they are.
 
-const SAMPLE_BYTES: usize = 128;
+const SAMPLE_BYTES: usize = 146;
 
 fn weight_of_parked(parked: &ParkedView) -> usize {
     48 + parked.call.len() + parked.reason.len()
@@ -146,8 +146,9 @@ fn weight_of_seen((id, _): &(String, u64)) -> usize {
 }
 
 fn weight_of_worker(worker: &WorkerView) -> usize {
-    let WorkerView { name, cluster, host, state, capabilities, .. } = worker;
-    440 + name.len() + cluster.len() + host.len() + state.len() + capabilities.len()
+    let WorkerView { name, cluster, host, state, capabilities, current, .. } = worker;
+    let current = current.as_ref().map_or(0, |task| 64 + task.id.len() + task.call.len());
+    440 + current + name.len() + cluster.len() + host.len() + state.len() + capabilities.len()
 }
 
 fn weight_of_client(client: &ClientView) -> usize {
@@ -155,7 +156,7 @@ fn weight_of_client(client: &ClientView) -> usize {
 }
 
 fn weight_of_function(function: &FunctionView) -> usize {
-    208 + function.call.len()
+    226 + function.call.len()
 }
 
 fn weight_of_task(task: &TaskView) -> usize {
