@@ -110,7 +110,7 @@ fn a_processor_that_stands_still_is_replaced_and_its_tasks_run() {
     for (number, future) in futures.into_iter().enumerate() {
         assert_eq!(future.result_timeout::<u64>(LONG).expect("it runs in the end"), number as u64);
     }
-    stack.clusters[0].wait_log("killing the processor: it has not begun");
+    stack.clusters[0].wait_log("killing the processor: somebody stopped it");
     wait_for("another processor", LONG, || (!stack.processor_pids().contains(&stopped)).then_some(()));
     assert_eq!(stack.tasks("failed"), 0);
 }

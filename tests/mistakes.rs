@@ -68,6 +68,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("[[cluster.grants.directories]]", "", ""),
     ("host_path = \"/\"", "", ""),
     ("guest_path = \"data\"", "[cluster.grants.directories] guest_path:", "write \"/data\""),
+    ("access = \"rw\"", "[cluster.grants.directories] access:", "did you mean `read-write`?"),
     ("[[cluster.grants.directories]]", "", ""),
     ("guest_path = \"/same\"", "", ""),
     ("host_path = \"/\"", "", ""),

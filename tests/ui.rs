@@ -240,11 +240,9 @@ fn what_runs_is_on_the_page_and_in_status_with_its_worker_and_its_age_and_losses
     browser.open(&ui.address("web_address"));
     browser.wait("the page is live", "document.getElementById('live-word')?.textContent", |word| word == "Live");
     let client = Client::connect(&stack.address()).expect("a scheduler");
-    let spin = client.function_with(
-        "behaviour.hostile:spin_forever",
-        &scaler_client::FunctionOptions::new().capabilities("other".parse().expect("a tag")),
-    );
-    let future = client.submit(&spin.expect("a function"), ()).expect("taken");
+    let spin = client.function("behaviour.hostile:spin_forever").expect("a function");
+    let options = scaler_client::SubmitOptions::new().capabilities("other".parse().expect("a tag"));
+    let future = client.submit_with(&spin, (), &options).expect("taken");
     let id = future.id().to_string();
     let says = |texts: &Value, part: &str| texts.to_string().contains(part);
     browser.wait("what w-2 runs", &column("workers", "Runs"), |runs| {

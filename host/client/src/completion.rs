@@ -20,6 +20,7 @@ use crate::{
     function::Version,
     queue::{Command, Queue},
     transfer::Transfer,
+    window::Size,
 };
 
 /// One end of a task, in a form that can be asked more than once.
@@ -65,6 +66,19 @@ impl End {
             _ => return None,
         };
         if let Payload::Stored { id, length } = payload { Some((*id, *length)) } else { None }
+    }
+
+    /// What it takes, here and in the object storage.
+    pub(crate) fn size(&self) -> Size {
+        let payload = match self {
+            Self::Outcome(Outcome::Ok(payload)) => Some(payload),
+            Self::Outcome(Outcome::Failed(failure)) => failure.value.as_ref(),
+            _ => None,
+        };
+        match payload {
+            Some(Payload::Stored { length, .. }) => Size { held: 0, stored: *length },
+            payload => Size { held: payload.map_or(0, Payload::inline_length), stored: 0 },
+        }
     }
 
     /// Puts in the bytes that were fetched, or why they could not be.

@@ -33,6 +33,8 @@ pub(crate) struct Version {
     pub(crate) identity: Identity,
     pub(crate) signature: Arc<Signature>,
     pub(crate) signature_bytes: Vec<u8>,
+    /// Workers that could run it when it was looked up.
+    pub(crate) workers: usize,
 }
 
 impl Version {
@@ -45,6 +47,7 @@ impl Version {
             identity: registered.identity,
             signature: Arc::new(Signature::from_bytes(&registered.info.signature)?),
             signature_bytes: registered.info.signature,
+            workers: registered.workers as usize,
         })
     }
 

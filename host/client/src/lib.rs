@@ -144,6 +144,7 @@ mod queue;
 mod registry;
 mod together;
 mod transfer;
+mod window;
 mod zip;
 
 pub use arguments::{Arguments, BoundArguments, IntoArguments};

@@ -86,8 +86,12 @@ pub struct MapOptions {
     pub ordered: bool,
     /// Most calls under way at once, from being drawn from the input until the result is taken.
     pub window: usize,
-    /// Most bytes of arguments under way at once, and most bytes of large results fetched ahead.
+    /// Most bytes of arguments under way at once, most bytes of small results that wait to be taken, and most bytes of
+    /// large results fetched ahead.
     pub window_bytes: usize,
+    /// Most bytes of large results that wait in the object storage to be fetched. While it is full no more calls are
+    /// made. Results as large as this keep no more than 8 calls under way: more of it keeps more workers busy.
+    pub window_stored_bytes: u64,
     /// For each call.
     pub submit: SubmitOptions,
 }
@@ -174,7 +178,13 @@ impl FunctionOptions {
 
 impl Default for MapOptions {
     fn default() -> Self {
-        Self { ordered: true, window: 8_192, window_bytes: 32 << 20, submit: SubmitOptions::default() }
+        Self {
+            ordered: true,
+            window: 8_192,
+            window_bytes: 32 << 20,
+            window_stored_bytes: 256 << 20,
+            submit: SubmitOptions::default(),
+        }
     }
 }
 
@@ -199,10 +209,18 @@ impl MapOptions {
         self
     }
 
-    /// Most bytes of arguments under way at once, and most bytes of large results fetched ahead.
+    /// Most bytes of arguments under way at once, most bytes of small results that wait to be taken, and most bytes of
+    /// large results fetched ahead.
     #[must_use]
     pub fn window_bytes(mut self, bytes: usize) -> Self {
         self.window_bytes = bytes;
+        self
+    }
+
+    /// Most bytes of large results that wait in the object storage to be fetched.
+    #[must_use]
+    pub fn window_stored_bytes(mut self, bytes: u64) -> Self {
+        self.window_stored_bytes = bytes;
         self
     }
 

@@ -23,6 +23,7 @@ use crate::{
     park,
     queue::{Command, Queue},
     transfer::Transfer,
+    window::{Size, Window},
 };
 
 /// Most results that a receiver takes under one lock.
@@ -73,7 +74,6 @@ pub(crate) struct Completion {
     pub(crate) stats: TaskStats,
 }
 
-#[derive(Default)]
 struct State {
     slots: Vec<Slot>,
     free: Vec<u32>,
@@ -84,9 +84,7 @@ struct State {
     outgoing: Vec<Outgoing>,
     /// The connection's thread knows that there is something in `outgoing`.
     announced: bool,
-    /// Calls and argument bytes between entrance and exit.
-    calls: usize,
-    bytes: usize,
+    window: Window,
     /// Bytes fetched or being fetched, not taken.
     fetched: u64,
     next_index: u64,
@@ -102,7 +100,10 @@ struct State {
 struct Slot {
     index: u64,
     number: u64,
-    bytes: usize,
+    /// Of its arguments.
+    bytes: u64,
+    /// Its result, until it is taken.
+    size: Size,
     fetched: u64,
     version: Option<Arc<Version>>,
     stage: Stage,
@@ -117,7 +118,24 @@ enum Stage {
 
 impl PipeShared {
     pub(crate) fn new(queue: Arc<Queue>, transfer: Arc<Transfer>, options: MapOptions) -> Self {
-        Self { queue, transfer, options, state: Mutex::default() }
+        let state = State {
+            slots: Vec::new(),
+            free: Vec::new(),
+            order: VecDeque::new(),
+            stored: BTreeSet::new(),
+            outgoing: Vec::new(),
+            announced: false,
+            window: Window::new(&options),
+            fetched: 0,
+            next_index: 0,
+            ended: false,
+            abandoned: false,
+            closed: None,
+            told: false,
+            sender: None,
+            receiver: None,
+        };
+        Self { queue, transfer, options, state: Mutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -133,19 +151,12 @@ impl PipeShared {
         if state.abandoned {
             return Poll::Ready(Err(self.queue.closed_error(Closed::Left)));
         }
-        let room = self.room(&state);
+        let room = state.window.room();
         if room > 0 {
             return Poll::Ready(Ok(room));
         }
         state.sender = Some(context.waker().clone());
         Poll::Pending
-    }
-
-    fn room(&self, state: &State) -> usize {
-        if state.calls > 0 && state.bytes >= self.options.window_bytes {
-            return 0;
-        }
-        self.options.window.max(1).saturating_sub(state.calls)
     }
 
     /// Takes a call (or, in its place, why it is none). Says whether a result can be taken; fails when nobody would see
@@ -156,23 +167,20 @@ impl PipeShared {
         if let (true, Some(reason)) = (state.told, &state.closed) {
             return Err(self.queue.closed_error(reason.clone()));
         }
-        let bytes = call.as_ref().map_or(0, |arguments| arguments.bytes.len());
+        let bytes = call.as_ref().map_or(0, |arguments| arguments.bytes.len() as u64);
         let version = call.as_ref().ok().map(|arguments| Arc::clone(&arguments.version));
         let index = state.next_index;
         state.next_index += 1;
-        state.calls += 1;
-        state.bytes += bytes;
-        let stats = TaskStats::default();
-        let position =
-            state.occupy(Slot { index, number: 0, bytes, fetched: 0, version, stage: Stage::Pending, stats });
+        state.window.enter(bytes, version.as_ref().map_or(0, |version| version.workers));
+        let position = state.occupy(Slot { index, bytes, version, ..Slot::empty() });
         if self.options.ordered {
             state.order.push_back(position);
         }
         let closed = state.closed.clone();
         match (call, closed) {
-            (Ok(_), Some(reason)) => self.settle(&mut state, position, Stage::Ended(End::Lost(reason))),
+            (Ok(_), Some(reason)) => self.refuse(&mut state, position, End::Lost(reason)),
             (Ok(arguments), None) => state.outgoing.push(Outgoing { slot: position, arguments }),
-            (Err(error), _) => self.settle(&mut state, position, Stage::Ended(End::from(error))),
+            (Err(error), _) => self.refuse(&mut state, position, End::from(error)),
         }
         let announce = !state.outgoing.is_empty() && !std::mem::replace(&mut state.announced, true);
         let ready = state.front_is_ready();
@@ -203,16 +211,23 @@ impl PipeShared {
                 continue;
             }
             let Some(place) = state.slots.get_mut(slot as usize) else { continue };
-            (place.number, place.stats) = (number, stats);
-            let index = place.index;
+            let (index, size) = (place.index, end.size());
+            (place.number, place.stats, place.size) = (number, stats, size);
             if stored.is_some() {
                 place.stage = Stage::Ended(end);
                 state.stored.insert((index, slot));
             } else {
                 self.settle(&mut state, slot, Stage::Ended(end));
             }
+            state.window.end(Some(size));
         }
         self.fetch(state);
+    }
+
+    /// A call that never becomes a task has its end.
+    fn refuse(&self, state: &mut State, slot: u32, end: End) {
+        state.window.end(None);
+        self.settle(state, slot, Stage::Ended(end));
     }
 
     /// The end of a call can be told.
@@ -224,7 +239,7 @@ impl PipeShared {
     }
 
     /// Starts the fetches that the window allows (the next in order always), then wakes the receiver if it has
-    /// something.
+    /// something, and the sender if there is room.
     fn fetch(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let head = if self.options.ordered { state.order.front().copied() } else { None };
         let mut jobs = Vec::new();
@@ -247,9 +262,10 @@ impl PipeShared {
             };
             jobs.push((slot, object, length));
         }
-        let waker = if state.front_is_ready() { state.receiver.take() } else { None };
+        let receiver = if state.front_is_ready() { state.receiver.take() } else { None };
+        let sender = if state.window.is_calm() { state.sender.take() } else { None };
         drop(state);
-        waker.into_iter().for_each(Waker::wake);
+        receiver.into_iter().chain(sender).for_each(Waker::wake);
         for (slot, object, length) in jobs {
             let shared = Arc::clone(self);
             self.transfer.get(object, length, move |result| shared.fetched(slot, object, result));
@@ -260,14 +276,17 @@ impl PipeShared {
         let mut state = self.lock();
         if !state.abandoned {
             let place = &mut state.slots[slot as usize];
+            let stored = std::mem::take(&mut place.size.stored);
             if let Stage::Fetching(mut end) = std::mem::replace(&mut place.stage, Stage::Pending) {
                 end.fetched(object, result);
                 self.settle(&mut state, slot, Stage::Ended(end));
             }
+            state.window.fetched(stored);
         }
-        let waker = if state.front_is_ready() { state.receiver.take() } else { None };
+        let receiver = if state.front_is_ready() { state.receiver.take() } else { None };
+        let sender = if state.window.is_calm() { state.sender.take() } else { None };
         drop(state);
-        waker.into_iter().for_each(Waker::wake);
+        receiver.into_iter().chain(sender).for_each(Waker::wake);
         // Best effort: a session that is over needs no release.
         let _ = self.queue.push(Command::Release(object));
     }
@@ -283,8 +302,7 @@ impl PipeShared {
         while taken.len() < max && state.front_is_ready() {
             let Some(position) = state.order.pop_front() else { break };
             let slot = state.vacate(position);
-            state.calls -= 1;
-            state.bytes -= slot.bytes;
+            state.window.leave(slot.bytes, slot.size);
             state.fetched -= slot.fetched;
             let end = match slot.stage {
                 Stage::Ended(end) | Stage::Fetching(end) => end,
@@ -295,19 +313,13 @@ impl PipeShared {
             taken.push_back(PipeItem { index, number, queue, version, end, stats });
         }
         if !taken.is_empty() {
-            // Not at once for every place that becomes free, so that the sender works in batches.
-            let options = &self.options;
-            let calm =
-                state.calls * 4 <= options.window * 3 && state.bytes.saturating_mul(4) <= options.window_bytes * 3;
-            let waker = if calm || state.calls == 0 { state.sender.take() } else { None };
             self.fetch(state);
-            waker.into_iter().for_each(Waker::wake);
             return Poll::Ready(true);
         }
-        if state.calls == 0 && (state.ended || state.told) {
+        if state.window.calls() == 0 && (state.ended || state.told) {
             return Poll::Ready(false);
         }
-        if let (0, Some(reason)) = (state.calls, state.closed.clone()) {
+        if let (0, Some(reason)) = (state.window.calls(), state.closed.clone()) {
             // In the place of the input's next element: else this would look like the end of all.
             state.told = true;
             let (index, queue, stats) = (state.next_index, Arc::clone(&self.queue), TaskStats::default());
@@ -325,7 +337,7 @@ impl PipeShared {
         let mut state = self.lock();
         state.closed = Some(reason.clone());
         for outgoing in std::mem::take(&mut state.outgoing) {
-            self.settle(&mut state, outgoing.slot, Stage::Ended(End::Lost(reason.clone())));
+            self.refuse(&mut state, outgoing.slot, End::Lost(reason.clone()));
         }
         let wakers = [state.receiver.take(), state.sender.take()];
         drop(state);
@@ -345,16 +357,7 @@ impl State {
 
     fn vacate(&mut self, position: u32) -> Slot {
         self.free.push(position);
-        let empty = Slot {
-            index: 0,
-            number: 0,
-            bytes: 0,
-            fetched: 0,
-            version: None,
-            stage: Stage::Pending,
-            stats: TaskStats::default(),
-        };
-        std::mem::replace(&mut self.slots[position as usize], empty)
+        std::mem::replace(&mut self.slots[position as usize], Slot::empty())
     }
 
     fn front_is_ready(&self) -> bool {
@@ -366,6 +369,19 @@ impl State {
 }
 
 impl Slot {
+    fn empty() -> Self {
+        Self {
+            index: 0,
+            number: 0,
+            bytes: 0,
+            size: Size::default(),
+            fetched: 0,
+            version: None,
+            stage: Stage::Pending,
+            stats: TaskStats::default(),
+        }
+    }
+
     fn stored(&self) -> Option<(ObjectId, u64)> {
         if let Stage::Ended(end) = &self.stage { end.stored() } else { None }
     }
@@ -477,7 +493,7 @@ impl Drop for PipeReceiver {
         state.abandoned = true;
         state.outgoing.clear();
         let objects: Vec<ObjectId> = state.slots.iter().filter_map(Slot::stored).map(|(object, _)| object).collect();
-        let idle = state.calls == 0;
+        let idle = state.window.calls() == 0;
         let waker = state.sender.take();
         drop(state);
         waker.into_iter().for_each(Waker::wake);

@@ -378,6 +378,7 @@ mod tests {
             identity: Identity { hash: ModuleHash([1; 32]), preload: None },
             path: "m".to_owned(),
             info: FunctionInfo { interface: None, name: "f".to_owned(), signature },
+            workers: 1,
         };
         registry.registered(registered, 1, &mut Vec::new());
         assert!(answer.try_recv().is_ok_and(|found| found.is_ok()));

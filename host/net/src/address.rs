@@ -67,6 +67,14 @@ pub enum AddressError {
         /// The whole text.
         text: String,
     },
+    /// A colon too many.
+    #[error("address `{text}` ends with a colon; write `{meant}`")]
+    Colon {
+        /// The whole text.
+        text: String,
+        /// The address before it.
+        meant: String,
+    },
     /// Port 0, where somebody wants to connect.
     #[error("{text}: port 0 is any free port, for who listens; give the port that the server's ready line shows")]
     PortZero {
@@ -250,7 +258,11 @@ impl Address {
             return Err(AddressError::NoHost { text: text() });
         }
         if port.is_empty() {
-            return Err(AddressError::NoPort { text: text().trim_end_matches(':').to_owned() });
+            let meant = text().trim_end_matches(':').to_owned();
+            return Err(match meant.parse::<Self>() {
+                Ok(_) => AddressError::Colon { text: text(), meant },
+                Err(_) => AddressError::NoPort { text: meant },
+            });
         }
         let legal = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
         let is_name = host == "*" || host.chars().all(legal) || rest.starts_with('[');
@@ -315,6 +327,12 @@ mod tests {
 
     fn error(text: &str) -> String {
         text.parse::<Address>().expect_err(text).to_string()
+    }
+
+    #[test]
+    fn what_to_write_for_an_address_with_a_colon_too_many_is_an_address() {
+        let told = error("tcp://127.0.0.1:33400:");
+        assert_eq!(told, "address `tcp://127.0.0.1:33400:` ends with a colon; write `tcp://127.0.0.1:33400`");
     }
 
     #[test]

@@ -282,6 +282,14 @@ impl ObjectClient {
     }
 
     fn failed(&self, source: io::Error) -> ObjectError {
+        let source = match source.kind() {
+            // What the system calls a timeout of a blocking socket.
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                let seconds = self.options.progress_timeout.as_secs_f64();
+                io::Error::new(io::ErrorKind::TimedOut, format!("it does not answer for {seconds} s"))
+            }
+            _ => source,
+        };
         ObjectError::Io { address: self.address.clone(), source }
     }
 }

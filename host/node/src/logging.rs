@@ -32,6 +32,8 @@ use crate::config::{LoggingLevel, LoggingSettings};
 pub const CRITICAL: &str = "critical";
 /// Events of this target were written by a guest; their field `pid` names its processor.
 pub const GUEST: &str = "guest";
+/// The same for lines that are too many for everything but the processor's own file.
+pub const GUEST_FILE: &str = "guest_file";
 
 static REACHES_STDERR: OnceLock<bool> = OnceLock::new();
 
@@ -173,9 +175,10 @@ impl<S: Subscriber> Layer<S> for Lines {
         let metadata = event.metadata();
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let processor = if metadata.target() == GUEST { fields.take_pid() } else { None };
+        let is_local = metadata.target() == GUEST_FILE;
+        let processor = if is_local || metadata.target() == GUEST { fields.take_pid() } else { None };
         let line = self.line(metadata, fields);
-        for sink in &self.sinks {
+        for sink in self.sinks.iter().filter(|sink| !is_local || sink.is_file()) {
             sink.write(&line, processor);
         }
     }
@@ -244,6 +247,21 @@ mod tests {
         let path = folder.path().join("missing/folder/log");
         log_to(&path, level, json, act);
         fs::read_to_string(path).expect("log")
+    }
+
+    #[test]
+    fn what_is_too_much_for_others_is_in_the_processor_s_own_file_alone() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("log");
+        log_to(&path, LoggingLevel::Info, false, || {
+            for number in 0..100_u64 {
+                tracing::info!(target: GUEST_FILE, pid = 7_u64 + number % 2, "line {number}");
+            }
+            tracing::info!(target: GUEST, pid = 7_u64, "the last");
+        });
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).expect("log");
+        assert_eq!((read("log").as_str(), read("log-7").lines().count(), read("log-8").lines().count()), ("", 51, 50));
+        assert!(read("log-7").ends_with("the last\n"));
     }
 
     #[test]

@@ -332,6 +332,9 @@ fn log(note: Note) {
             };
             tracing::warn!("cluster {name:?} ({cluster}) is lost: {how}; {} to go elsewhere", counted(tasks, "task"));
         }
+        Note::ModulesDiffer { message } => {
+            tracing::warn!("{message}; calls go to the former version for 5 s, then they fail until that is done");
+        }
         Note::Canceling { task, call, by } => {
             tracing::info!("{by} cancels task {task} of {call}");
         }

@@ -34,7 +34,12 @@ pub struct StorageOptions {
     pub retention: Duration,
     /// Most bytes of contents.
     pub budget_bytes: u64,
+    /// So long a put waits for room before it is refused.
+    pub room_wait: Duration,
 }
+
+/// Less than peers wait for an answer. Whoever makes results faster than they are fetched is held up and does not fail.
+const ROOM_WAIT: Duration = Duration::from_secs(20);
 
 /// Runs the role until it is told to stop.
 ///
@@ -51,6 +56,7 @@ pub fn run(settings: ObjectStorageSettings) -> anyhow::Result<ExitCode> {
     let options = StorageOptions {
         retention: Duration::from_secs(settings.object_retention_seconds),
         budget_bytes: settings.memory_budget_bytes,
+        room_wait: ROOM_WAIT,
     };
     let print_ready = |address: &Address| {
         tracing::info!(%address, budget_bytes = options.budget_bytes, "object storage is ready");

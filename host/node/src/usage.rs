@@ -29,6 +29,13 @@ impl Usage {
     }
 }
 
+/// Whether somebody stopped a process. One that a debugger holds is not meant.
+pub(crate) fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name in parentheses may hold anything; the state follows it.
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+}
+
 /// Memory that the machine has left for programs, without swapping.
 pub(crate) fn memory_free_bytes() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();

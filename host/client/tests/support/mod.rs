@@ -325,6 +325,8 @@ impl State {
             identity: Identity { hash: ModuleHash([1; 32]), preload: None },
             path: register.module,
             info: FunctionInfo { interface: Some("init".to_owned()), name, signature: signature.to_bytes() },
+            // So that maps use their whole window at once.
+            workers: 1_000,
         };
         self.send(peer, Message::Registered(vec![registered]));
     }

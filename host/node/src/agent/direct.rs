@@ -12,7 +12,10 @@ use super::{
     guest_log,
     process::{Process, ProcessError, describe},
 };
-use crate::processor::records::{self, Begin, Kind, LogRecord, ProgramRecord, Setup, SnapshotRequest, Taken, failure};
+use crate::{
+    logging::GUEST,
+    processor::records::{self, Begin, Kind, LogRecord, ProgramRecord, Setup, SnapshotRequest, Taken, failure},
+};
 
 /// Time that a processor gets beyond the guest's own limit, for its start and for what it does around the call.
 const GRACE: Duration = Duration::from_secs(10);
@@ -110,7 +113,7 @@ impl Direct {
                     }
                     Kind::Log => {
                         if let Ok(line) = records::value::<LogRecord>(kind, body) {
-                            guest_log(&self.label, self.process.pid(), &line);
+                            guest_log(GUEST, &self.label, self.process.pid(), &line);
                             if let Some(lines) = &self.lines {
                                 lines.keep(line);
                             }

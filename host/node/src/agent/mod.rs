@@ -22,7 +22,7 @@ use scaler_proto::{
 
 use crate::{
     config::{ClusterSettings, Isolation},
-    logging::GUEST,
+    logging::{GUEST, GUEST_FILE},
     processor::records::{LogRecord, Setup},
 };
 
@@ -72,16 +72,26 @@ fn config_of(settings: &ClusterSettings) -> anyhow::Result<AgentConfig> {
 }
 
 /// Logs a line that a guest wrote in the processor `pid`, which has filtered and capped it.
-fn guest_log(worker: &str, pid: u32, line: &LogRecord) {
+fn guest_log(target: &str, worker: &str, pid: u32, line: &LogRecord) {
     let text = &line.text;
     let source = line.source.name();
     let task = line.task.map_or_else(|| "-".to_owned(), |task| task.to_string());
-    match line.source {
-        LogSource::Error => tracing::error!(target: GUEST, pid, worker, task, source, "guest: {text}"),
-        LogSource::Warn => tracing::warn!(target: GUEST, pid, worker, task, source, "guest: {text}"),
-        LogSource::Debug | LogSource::Trace => {
-            tracing::debug!(target: GUEST, pid, worker, task, source, "guest: {text}");
-        }
-        _ => tracing::info!(target: GUEST, pid, worker, task, source, "guest: {text}"),
+    // A target is a constant of its place.
+    macro_rules! say {
+        ($target:expr) => {
+            match line.source {
+                LogSource::Error => tracing::error!(target: $target, pid, worker, task, source, "guest: {text}"),
+                LogSource::Warn => tracing::warn!(target: $target, pid, worker, task, source, "guest: {text}"),
+                LogSource::Debug | LogSource::Trace => {
+                    tracing::debug!(target: $target, pid, worker, task, source, "guest: {text}");
+                }
+                _ => tracing::info!(target: $target, pid, worker, task, source, "guest: {text}"),
+            }
+        };
+    }
+    if target == GUEST_FILE {
+        say!(GUEST_FILE);
+    } else {
+        say!(GUEST);
     }
 }

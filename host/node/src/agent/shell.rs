@@ -34,6 +34,8 @@ use super::{
 use crate::{
     config::ClusterSettings,
     exit,
+    logging::{GUEST, GUEST_FILE},
+    plural::counted,
     processor::{
         page::monotonic_ns,
         records::{self, Argument, Begin, ExportRecord, Kind, LogRecord, ProgramRecord, TaskRecord, failure},
@@ -475,10 +477,16 @@ impl Shell {
                     match self.core.guest_line(now(), Some(number), line.task, line.source, &line.text) {
                         Verdict::Passed { dropped } => {
                             if dropped > 0 {
-                                tracing::warn!(worker = name, "{dropped} lines of guests were dropped: too many");
+                                let lines = counted(dropped, "line");
+                                tracing::warn!(
+                                    worker = name,
+                                    "too many lines of guests: {lines} not passed on; the processor's own file has them, \
+                                     if logging_paths names one"
+                                );
                             }
-                            guest_log(name, pid, &line);
+                            guest_log(GUEST, name, pid, &line);
                         }
+                        Verdict::Local => guest_log(GUEST_FILE, name, pid, &line),
                         Verdict::Dropped => {}
                     }
                 }
@@ -607,7 +615,8 @@ impl Shell {
         for (worker, slot) in self.slots.iter().enumerate() {
             let Some(process) = &slot.process else { continue };
             let (cpu_permille, rss_bytes) = self.usage.of(process.pid(), now_ms);
-            self.core.worker_usage(worker as u16, cpu_permille, rss_bytes);
+            let is_stopped = usage::is_stopped(process.pid());
+            self.core.worker_usage(worker as u16, cpu_permille, rss_bytes, is_stopped);
             pids.push(process.pid());
         }
         let own = std::process::id();

@@ -22,8 +22,8 @@ const NO_SYSTEM: [&str; 3] =
     ["not implemented on this platform", "operation not supported on this platform", "can't sleep"];
 /// What to do about it.
 const WITHOUT_WASI: &str = "the standard library has no clock, no sleep and no files in a guest without WASI: change \
-                            `wasi = false` to `wasi = true` under [package.metadata.scaler] in its Cargo.toml and build \
-                            it again (threads there are in no guest)";
+                            `wasi = false` to `wasi = true` under [package.metadata.scaler] in its Cargo.toml and \
+                            build it again (threads there are in no guest)";
 
 /// A call in a sandbox of this machine that failed.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ use scaler_proto::{
 
 use super::{connect::Connection, output};
 use crate::{
+    plural::counted,
     signals::Signals,
     watch::{Watcher, WorkerNames},
 };
@@ -147,7 +148,7 @@ impl Printer {
 
     fn line(&self, at_ms: u64, line: &LogView, names: &WorkerNames<'_>, text: &mut String) {
         if line.dropped > 0 {
-            text.push_str(&format!("({} lines were dropped here: too many)\n", line.dropped));
+            text.push_str(&format!("({} dropped here: too many)\n", counted(line.dropped, "line")));
         }
         let task = if line.task.is_empty() { "preload" } else { line.task.as_str() };
         let worker = names.show(&line.worker, &line.cluster);
@@ -211,7 +212,7 @@ mod tests {
         let alone = View { logs: vec![one.clone(), one.clone()], ..View::default() };
         assert_eq!(
             told(&alone),
-            "(3 lines were dropped here: too many)\n01:02:03.004Z host-1 00000000000000f1:12 stdout hello\n"
+            "(3 lines dropped here: too many)\n01:02:03.004Z host-1 00000000000000f1:12 stdout hello\n"
         );
         let both = View { logs: vec![one, other], ..View::default() };
         assert!(told(&both).contains(" host-1/0123 00000000000000f1:12 "), "{}", told(&both));

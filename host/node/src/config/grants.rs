@@ -265,5 +265,10 @@ fn access_problem(word: &str) -> Option<String> {
     if WORDS.contains(&word) {
         return None;
     }
-    Some(format!("`{word}` is neither read-only nor read-write{}", Hint::of(word, WORDS)))
+    let hint = match word.to_ascii_lowercase().as_str() {
+        "rw" | "w" | "write" => "; did you mean `read-write`?".to_owned(),
+        "ro" | "r" | "read" => "; did you mean `read-only`?".to_owned(),
+        _ => Hint::of(word, WORDS).to_string(),
+    };
+    Some(format!("`{word}` is neither read-only nor read-write{hint}"))
 }

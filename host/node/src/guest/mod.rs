@@ -3,7 +3,7 @@
 //! - `manifest`: what cargo says about the crate; `compile`: the call of cargo that makes the core module;
 //! - `toolchain`: a compiler that has the target's standard library, `debian`: how to get one where rustup cannot;
 //! - `component`: from the core module to the component;
-//! - `project`: a new project; `cache`: the user's cache folder, where toolchain and SDK are kept; `sdk`: the SDK there;
+//! - `project`: a new project; `cache`: the user's cache folder, where toolchain and SDK are kept; `sdk`: the latter;
 //! - `sources`: what a guest is made of, for `--watch`; `progress`: a moving line while something long runs;
 //! - `lacks`: what a guest calls in vain, for a note: `println!`, clocks, files, threads;
 //! - `probe`: what there is of all that, for `scaler doctor`.

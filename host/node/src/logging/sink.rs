@@ -6,6 +6,7 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{Stat, fstat};
@@ -16,8 +17,18 @@ use crate::config::expand;
 pub(super) enum Sink {
     Stdout { is_coloured: bool },
     Stderr { is_coloured: bool },
-    File { path: PathBuf, file: Mutex<File> },
+    File { path: PathBuf, file: Mutex<File>, guests: Mutex<Option<Beside>> },
 }
+
+/// The file of the processor whose guest wrote last.
+pub(super) struct Beside {
+    pid: u64,
+    opened: Instant,
+    file: File,
+}
+
+/// So long it stays open: whoever moves it away finds the next lines in a new one.
+const OPEN_MAX: Duration = Duration::from_secs(1);
 
 impl Sink {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
@@ -31,7 +42,7 @@ impl Sink {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder)?;
         }
-        Ok(Self::File { path: path.to_owned(), file: Mutex::new(append(path)?) })
+        Ok(Self::File { path: path.to_owned(), file: Mutex::new(append(path)?), guests: Mutex::new(None) })
     }
 
     pub(super) fn stderr() -> Self {
@@ -48,11 +59,15 @@ impl Sink {
             (Self::File { file, .. }, None) => {
                 file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.plain().as_bytes())
             }
-            // Guests print rarely and processors come and go: nothing is kept open for them.
-            (Self::File { path, .. }, Some(pid)) => {
-                append(&beside(path, pid)).and_then(|mut file| file.write_all(line.plain().as_bytes()))
+            (Self::File { path, guests, .. }, Some(pid)) => {
+                let mut guests = guests.lock().unwrap_or_else(PoisonError::into_inner);
+                write_beside(&mut guests, path, pid, line.plain().as_bytes())
             }
         };
+    }
+
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self, Self::File { .. })
     }
 
     /// Whether what is written here is what a reader of stderr sees.
@@ -83,6 +98,16 @@ impl fmt::Debug for Sink {
 /// A file is never truncated or renamed here, so that other programs can do it.
 fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// Processors come and go, so no more than one of their files is open, and not for long.
+fn write_beside(guests: &mut Option<Beside>, path: &Path, pid: u64, text: &[u8]) -> io::Result<()> {
+    let is_current = |open: &Beside| open.pid == pid && open.opened.elapsed() < OPEN_MAX;
+    let open = match guests.take_if(|open| is_current(open)) {
+        Some(open) => open,
+        None => Beside { pid, opened: Instant::now(), file: append(&beside(path, pid))? },
+    };
+    guests.insert(open).file.write_all(text)
 }
 
 /// The file of a processor, next to the agent's.

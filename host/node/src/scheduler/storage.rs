@@ -31,6 +31,8 @@ const RESTART: Duration = Duration::from_millis(500);
 const STOP_MAX: Duration = Duration::from_secs(1);
 /// A storage that does not answer for so long is spoken of.
 const MISSED_MAX: Duration = Duration::from_secs(2);
+/// These orders are small: who does not answer them within this time stands still.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// How often the child is looked after.
 const WATCH: Duration = Duration::from_millis(200);
 
@@ -269,7 +271,8 @@ impl Helper {
     fn request(&mut self, what: impl FnOnce(&mut ObjectClient) -> Result<(), ObjectError>) {
         let begun = Instant::now();
         let address = &self.address;
-        let client = self.client.get_or_insert_with(|| ObjectClient::new(address.clone(), ClientOptions::default()));
+        let options = || ClientOptions { progress_timeout: ANSWER_MAX, ..ClientOptions::default() };
+        let client = self.client.get_or_insert_with(|| ObjectClient::new(address.clone(), options()));
         match what(client) {
             Ok(()) => {
                 if let Standing::Silent = std::mem::replace(&mut self.standing, Standing::Answers) {

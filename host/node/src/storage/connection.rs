@@ -139,7 +139,7 @@ async fn put(
 ) -> Result<(), ConnectionError> {
     let asked_first = length > ASK_FIRST_BYTES;
     let refusal = match usize::try_from(length) {
-        Ok(bytes) if length <= OBJECT_BYTES_MAX => match store.reserve(length) {
+        Ok(bytes) if length <= OBJECT_BYTES_MAX => match store.room(length).await {
             Ok(room) => match Content::zeroed(bytes) {
                 Ok(mut content) => {
                     if asked_first {

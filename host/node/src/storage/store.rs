@@ -3,7 +3,11 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -12,7 +16,10 @@ use scaler_proto::{
     object_stream::Info,
     objects::{ContentId, Effect, Lookup, NewContent, NoRoom, Objects, Ticket},
 };
-use tokio::sync::{Notify, oneshot};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::timeout_at,
+};
 
 use super::{StorageOptions, content::Content};
 
@@ -26,6 +33,10 @@ pub(super) struct Store {
     inner: Mutex<Inner>,
     /// The index's next deadline may have come nearer.
     sooner: Notify,
+    /// There is more room than before.
+    roomier: Notify,
+    room_wait: Duration,
+    waiting_for_room: AtomicU64,
 }
 
 struct Inner {
@@ -66,10 +77,36 @@ impl Store {
         let retention_ms = u64::try_from(options.retention.as_millis()).unwrap_or(u64::MAX);
         let index = Objects::new(options.budget_bytes, retention_ms);
         let inner = Inner { index, contents: BTreeMap::new(), waiters: BTreeMap::new() };
-        Self { start: Instant::now(), inner: Mutex::new(inner), sooner: Notify::new() }
+        Self {
+            start: Instant::now(),
+            inner: Mutex::new(inner),
+            sooner: Notify::new(),
+            roomier: Notify::new(),
+            room_wait: options.room_wait,
+            waiting_for_room: AtomicU64::new(0),
+        }
     }
 
-    pub(super) fn reserve(self: &Arc<Self>, bytes: u64) -> Result<Room, NoRoom> {
+    /// Takes room, and waits a while until there is some.
+    pub(super) async fn room(self: &Arc<Self>, bytes: u64) -> Result<Room, NoRoom> {
+        let deadline = tokio::time::Instant::now() + self.room_wait;
+        loop {
+            // Before the look, so that nothing is missed between the two.
+            let mut roomier = pin!(self.roomier.notified());
+            roomier.as_mut().enable();
+            match self.reserve(bytes) {
+                Err(no_room) if no_room.wanted <= no_room.budget => {
+                    self.waiting_for_room.fetch_add(1, Ordering::Relaxed);
+                    let waited = timeout_at(deadline, roomier).await;
+                    self.waiting_for_room.fetch_sub(1, Ordering::Relaxed);
+                    waited.map_err(|_| no_room)?;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn reserve(self: &Arc<Self>, bytes: u64) -> Result<Room, NoRoom> {
         self.lock().index.reserve(bytes)?;
         Ok(Room { store: Arc::clone(self), bytes, is_used: false })
     }
@@ -108,7 +145,9 @@ impl Store {
     }
 
     pub(super) fn info(&self) -> Info {
-        self.lock().index.info()
+        let mut info = self.lock().index.info();
+        info.parked += self.waiting_for_room.load(Ordering::Relaxed);
+        info
     }
 
     /// Lets waiting requests expire and sweeps, for ever.
@@ -153,7 +192,7 @@ impl Store {
     /// Changes the index and does what follows from it. What is freed goes after the lock.
     fn change<T>(&self, change: impl FnOnce(&mut Inner, Time, &mut Vec<Effect>) -> T) -> T {
         let now = Time(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX));
-        let (mut effects, mut freed) = (Vec::new(), Vec::new());
+        let (mut effects, mut freed) = (Vec::new(), Vec::<Arc<Content>>::new());
         let mut inner = self.lock();
         let result = change(&mut inner, now, &mut effects);
         for effect in effects {
@@ -168,6 +207,9 @@ impl Store {
             }
         }
         drop(inner);
+        if !freed.is_empty() {
+            self.roomier.notify_waiters();
+        }
         drop(freed);
         result
     }
@@ -225,6 +267,7 @@ impl Drop for Room {
     fn drop(&mut self) {
         if !self.is_used {
             self.store.lock().index.unreserve(self.bytes);
+            self.store.roomier.notify_waiters();
         }
     }
 }

@@ -34,12 +34,15 @@ impl Server {
     }
 
     fn with(address: Address, budget_bytes: u64, retention: Duration) -> Self {
+        Self::of(address, StorageOptions { retention, budget_bytes, room_wait: Duration::from_millis(50) })
+    }
+
+    fn of(address: Address, options: StorageOptions) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = mpsc::channel();
         let thread = thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
-            let options = StorageOptions { retention, budget_bytes };
             let ready = move |address: &Address| ready.send(address.clone()).expect("the test waits");
             let served = serve(&address, &options, ready, async { drop(stopped.await) });
             runtime.block_on(served).expect("serves");
@@ -267,6 +270,36 @@ fn a_full_storage_says_so_and_takes_what_fits() {
 }
 
 #[test]
+fn a_put_waits_for_room_until_something_is_deleted() {
+    let options = StorageOptions { retention: PATIENCE, budget_bytes: 5 << 20, room_wait: PATIENCE };
+    let server = Server::of(Address::tcp("127.0.0.1", 0), options);
+    let mut client = server.client();
+    let large = noise(4 << 20, 2);
+    client.put(id(1), OWNER, &large).expect("put");
+    // More than there will ever be is refused at once.
+    let begun = Instant::now();
+    let error = client.put(id(2), OWNER, &noise(6 << 20, 3)).expect_err("never");
+    assert!(error.to_string().contains("memory_budget_bytes") && begun.elapsed() < PATIENCE / 2, "{error}");
+    let (mut other, content) = (server.client(), noise(3 << 20, 4));
+    let waiting = thread::spawn(move || other.put(id(3), OWNER, &content));
+    until("the put waits", || client.info().expect("info").parked == 1);
+    client.delete(&[id(1)]).expect("delete");
+    waiting.join().expect("no panic").expect("put");
+    assert_eq!(client.get(id(3), NO_WAIT).expect("get"), noise(3 << 20, 4));
+    assert_eq!(client.info().expect("info").parked, 0);
+}
+
+#[test]
+fn a_storage_that_stands_still_is_told_as_that() {
+    // It takes connections, and never says a word.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = Address::tcp("127.0.0.1", listener.local_addr().expect("address").port());
+    let options = ClientOptions { progress_timeout: Duration::from_millis(100), ..ClientOptions::default() };
+    let error = ObjectClient::new(address, options).info().expect_err("silence");
+    assert!(error.to_string().contains("it does not answer for 0.1 s"), "{error}");
+}
+
+#[test]
 fn more_than_four_gigabytes_are_refused_by_name() {
     let server = Server::start();
     let mut raw = server.raw();
@@ -308,7 +341,7 @@ fn a_unix_socket_works_and_is_removed_at_the_end() {
     client.put(id(1), OWNER, b"content").expect("put");
     assert_eq!(client.get(id(1), NO_WAIT).expect("get"), b"content");
     let runtime = tokio::runtime::Runtime::new().expect("runtime");
-    let options = StorageOptions { retention: PATIENCE, budget_bytes: 1 };
+    let options = StorageOptions { retention: PATIENCE, budget_bytes: 1, room_wait: PATIENCE };
     let error = runtime.block_on(serve(&address, &options, |_| {}, async {})).expect_err("in use");
     assert!(error.to_string().contains("in use"), "{error}");
     drop(server);

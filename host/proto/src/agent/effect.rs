@@ -206,6 +206,8 @@ pub enum Note {
         tasks: usize,
         /// For how long.
         stalled_ms: u64,
+        /// Somebody stopped the process; else it has not begun any of them.
+        is_stopped: bool,
     },
     /// An interrupt was not obeyed, so the processor is killed.
     Killing {

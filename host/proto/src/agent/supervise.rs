@@ -207,10 +207,11 @@ impl Agent {
     }
 
     /// Figures of a processor for the next heartbeat.
-    pub fn worker_usage(&mut self, worker: u16, cpu_permille: u32, rss_bytes: u64) {
+    pub fn worker_usage(&mut self, worker: u16, cpu_permille: u32, rss_bytes: u64, is_stopped: bool) {
         if let Some(worker) = self.workers.get_mut(worker as usize) {
             worker.cpu_permille = cpu_permille;
             worker.rss_bytes = rss_bytes;
+            worker.is_stopped = is_stopped;
         }
     }
 
@@ -357,10 +358,11 @@ impl Agent {
         }
     }
 
-    /// Kills a processor that does not take what it was given: nothing else would ever end that.
+    /// Kills a processor that does not take what it was given, or that somebody stopped: nothing else would ever end
+    /// that.
     fn watch_progress(&mut self, worker: u16, step_ns: u64) {
         let state = &mut self.workers[worker as usize];
-        let is_idle = state.in_flight.is_empty() || state.running.is_some();
+        let is_idle = state.in_flight.is_empty() || state.running.is_some() && !state.is_stopped;
         if state.processor != Processor::Ready || is_idle || state.killing.is_some() {
             state.stalled_ns = 0;
             return;
@@ -369,8 +371,8 @@ impl Agent {
         let stalled_ms = state.stalled_ns / 1_000_000;
         if stalled_ms >= STALL_MS {
             state.killing = Some(KillCause::Stalled);
-            let tasks = state.in_flight.len();
-            self.pending.push(Effect::Note(Note::Stalled { worker, tasks, stalled_ms }));
+            let (tasks, is_stopped) = (state.in_flight.len(), state.is_stopped);
+            self.pending.push(Effect::Note(Note::Stalled { worker, tasks, stalled_ms, is_stopped }));
             self.pending.push(Effect::Kill { worker });
         }
     }

@@ -326,12 +326,37 @@ fn a_processor_that_takes_nothing_is_killed_and_its_tasks_run_elsewhere_uncharge
     bench.later(20);
     bench.tick();
     let effects = bench.effects();
-    let note = Note::Stalled { worker: 0, tasks: 1, stalled_ms: 5_000 };
+    let note = Note::Stalled { worker: 0, tasks: 1, stalled_ms: 5_000, is_stopped: false };
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Note(told) if *told == note)), "{effects:?}");
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Kill { worker: 0 })), "{effects:?}");
     bench.agent.processor_died(bench.now, 0, None, "killed by signal 9");
     bench.tick();
     assert_eq!(bench.handed(), [(1, vec![1])]);
+}
+
+#[test]
+fn a_processor_that_somebody_stopped_is_killed_in_the_middle_of_a_task() {
+    let mut bench = Bench::new(&[""]);
+    bench.run(1..=1);
+    assert_eq!(bench.handed(), [(0, vec![1])]);
+    bench.agent.processor_running(bench.now, 0, Some((1, bench.now)));
+    let step = |bench: &mut Bench, is_stopped| {
+        bench.agent.worker_usage(0, 0, 1, is_stopped);
+        for _ in 0..300 {
+            bench.later(20);
+            bench.tick();
+        }
+        bench.effects()
+    };
+    let is_kill = |effect: &Effect| matches!(effect, Effect::Kill { worker: 0 });
+    assert!(!step(&mut bench, false).iter().any(is_kill), "a task may take long");
+    let effects = step(&mut bench, true);
+    let is_told = |effect: &Effect| matches!(effect, Effect::Note(Note::Stalled { is_stopped: true, .. }));
+    assert!(effects.iter().any(is_kill) && effects.iter().any(is_told), "{effects:?}");
+    bench.agent.processor_died(bench.now, 0, Some(1), "killed by signal 9");
+    bench.agent.processor_ready(bench.now, 0, 1);
+    bench.tick();
+    assert_eq!(kinds(&bench.sent()), [], "it runs again, and nobody is to blame");
 }
 
 #[test]

@@ -64,6 +64,8 @@ pub(super) struct Worker {
     pub(super) killing: Option<KillCause>,
     /// For how long it has had tasks in hand and run none, as far as the agent itself was awake.
     pub(super) stalled_ns: u64,
+    /// Somebody stopped the process (`SIGSTOP`), as of the last look.
+    pub(super) is_stopped: bool,
     /// A take-back is wanted, and whether one is on its way.
     pub(super) wants_take_back: bool,
     pub(super) take_back_pending: bool,
@@ -89,6 +91,7 @@ impl Worker {
             interrupt: None,
             killing: None,
             stalled_ns: 0,
+            is_stopped: false,
             wants_take_back: false,
             take_back_pending: false,
             is_stuck: false,
@@ -152,6 +155,7 @@ impl Worker {
         self.running = None;
         self.interrupt = None;
         self.stalled_ns = 0;
+        self.is_stopped = false;
         self.wants_take_back = false;
         self.take_back_pending = false;
         self.is_stuck = false;

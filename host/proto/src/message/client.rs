@@ -157,6 +157,9 @@ pub struct Registered {
     pub path: String,
     /// What it is, with its signature.
     pub info: FunctionInfo,
+    /// Workers that offer what the registration asks for, as of now.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub workers: u32,
 }
 
 /// Why a registration failed.

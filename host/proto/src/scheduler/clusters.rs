@@ -146,6 +146,11 @@ impl Cluster {
         self.workers.iter().any(|worker| worker.info.capabilities.satisfy(wanted))
     }
 
+    /// Its workers that offer these tags.
+    pub(super) fn workers_that_offer(&self, wanted: &Capabilities) -> usize {
+        self.workers.iter().filter(|worker| worker.info.capabilities.satisfy(wanted)).count()
+    }
+
     /// Whether it ever announced this module (and so still has it).
     pub(super) fn has_module(&self, module: &Identity) -> bool {
         self.offers.contains(module)

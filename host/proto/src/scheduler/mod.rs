@@ -349,7 +349,7 @@ impl Scheduler {
             Message::CancelTask(orders) => self.cancel_tasks(now, (id, peer), orders, out),
             Message::Release(releases) => self.release(id, releases),
             Message::PutObject(puts) => self.put_objects(id, peer, puts),
-            Message::Register(registers) => self.register(now, id, peer, registers),
+            Message::Register(registers) => self.register(now, (id, peer), registers, out),
             Message::RegisterModule(modules) => self.register_module(id, peer, modules),
             Message::Demand(demands) => self.demand(id, demands),
             Message::Heartbeat(beats) => self.pulse(peer, beats.iter().map(|beat| beat.sent)),
@@ -444,7 +444,7 @@ impl Scheduler {
         if self.alarm.is_some_and(|alarm| alarm <= now) {
             self.expire(now, out);
         }
-        self.resolve_all(now);
+        self.resolve_all(now, out);
         self.schedule(now);
         self.strand(now);
         self.balance(now);

@@ -39,6 +39,11 @@ pub enum Note {
         /// Tasks that it had and that go elsewhere.
         tasks: usize,
     },
+    /// Clusters have different versions of one module. The former one is called for a while, then neither.
+    ModulesDiffer {
+        /// Which module, and which cluster has what.
+        message: String,
+    },
     /// A client greeted.
     ClientConnected {
         /// Which.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 use super::{
-    Scheduler,
+    Effect, Note, Scheduler,
     monitor::Slot,
     stranded,
     view::{NAME_BYTES, clip},
@@ -151,8 +151,14 @@ enum Finding {
 }
 
 impl Scheduler {
-    pub(super) fn register(&mut self, now: Time, client: ClientId, peer: PeerId, registers: Vec<Register>) {
-        self.note_names(now);
+    pub(super) fn register(
+        &mut self,
+        now: Time,
+        (client, peer): (ClientId, PeerId),
+        registers: Vec<Register>,
+        out: &mut Vec<Effect>,
+    ) {
+        self.note_names(now, out);
         for Register { request, module, function, capabilities } in registers {
             let registration =
                 Registration { module, function, capabilities, state: RegistrationState::Parked { held: 0 } };
@@ -211,11 +217,11 @@ impl Scheduler {
     }
 
     /// Looks at every registration again, because clusters or modules changed.
-    pub(super) fn resolve_all(&mut self, now: Time) {
+    pub(super) fn resolve_all(&mut self, now: Time, out: &mut Vec<Effect>) {
         if !std::mem::take(&mut self.resolve_again) {
             return;
         }
-        self.note_names(now);
+        self.note_names(now, out);
         let connected: Vec<_> =
             self.clients.iter().filter_map(|(id, client)| client.peer.map(|peer| (*id, peer))).collect();
         for (id, peer) in connected {
@@ -233,18 +239,18 @@ impl Scheduler {
 
     /// Tells a client what its registration means now, if that is news.
     fn answer(&mut self, id: ClientId, peer: PeerId, request: u64, finding: Finding) {
-        let before =
-            self.clients.get(&id).and_then(|client| client.registrations.get(&request)).map(|known| known.state);
-        let Some(before) = before else { return };
+        let known = self.clients.get(&id).and_then(|client| client.registrations.get(&request));
+        let Some((before, capabilities)) = known.map(|known| (known.state, &known.capabilities)) else { return };
         let parked = matches!(before, RegistrationState::Parked { .. });
         let after = match finding {
             Finding::Park(_) => return,
             Finding::Found { path, identity, info, owner } => {
+                let workers = self.workers_for(capabilities);
                 let function = self.functions.number(owner, &path, &identity, &info);
                 if before == RegistrationState::Found(function) {
                     return;
                 }
-                let registered = Registered { request, function, identity, path, info };
+                let registered = Registered { request, function, identity, path, info, workers };
                 let message = if parked {
                     Message::Registered(vec![registered])
                 } else {
@@ -273,6 +279,12 @@ impl Scheduler {
             }
             None => drop(client.registrations.remove(&request)),
         }
+    }
+
+    fn workers_for(&self, capabilities: &Capabilities) -> u32 {
+        let connected = self.clusters.values().filter(|cluster| cluster.peer.is_some() && !cluster.leaving);
+        let count: usize = connected.map(|cluster| cluster.workers_that_offer(capabilities)).sum();
+        u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     fn look_up(&self, client: ClientId, registration: &Registration) -> Finding {
@@ -309,18 +321,27 @@ impl Scheduler {
                 same.push(info);
             }
         }
-        let chosen = by_path.values().filter_map(|same| {
-            let holds =
-                |info: &&&ModuleInfo| self.names.get(&info.path).is_some_and(|name| name.identity == info.identity);
-            same.iter().find(holds).or(same.first()).copied()
-        });
-        match resolve::resolve(chosen, module, function) {
+        let chosen = || {
+            by_path.values().filter_map(|same| {
+                let holds =
+                    |info: &&&ModuleInfo| self.names.get(&info.path).is_some_and(|name| name.identity == info.identity);
+                same.iter().find(holds).or(same.first()).copied()
+            })
+        };
+        match resolve::resolve(chosen(), module, function) {
+            // What the client brought along stands before what the clusters have, also where it lacks something.
+            Ok((module, _))
+                if own_failure.is_some() && own.iter().any(|own| resolve::same(&own.path, &module.path)) =>
+            {
+                let error = own_failure.map(|error| error.to_string()).unwrap_or_default();
+                Finding::Failed(RegisterErrorKind::UnknownFunction, error)
+            }
             Ok(pair) => {
                 let same = by_path.get(pair.0.path.as_str()).map(Vec::as_slice).unwrap_or_default();
                 let held =
                     self.names.get(&pair.0.path).is_some_and(|name| name.identity == pair.0.identity && !name.expired);
                 if same.len() > 1 && !held {
-                    return Finding::Failed(RegisterErrorKind::Conflict, disagreement(&pair.0.path, same));
+                    return Finding::Failed(RegisterErrorKind::Conflict, self.disagreement(&pair.0.path));
                 }
                 found(None, pair)
             }
@@ -328,18 +349,26 @@ impl Scheduler {
                 Finding::Park("a cluster that may have it is still starting".to_owned())
             }
             Err(error) => {
+                let is_there =
+                    |info: &&&ModuleInfo| resolve::resolve(std::iter::once(**info), module, function).is_ok();
+                if let (None, Some(info)) = (&own_failure, by_path.values().flatten().find(is_there)) {
+                    let text = format!("not every version of it has `{function}`: {}", self.disagreement(&info.path));
+                    return Finding::Failed(RegisterErrorKind::Conflict, text);
+                }
                 let of = match &own_failure {
                     None if !capabilities.is_empty() => format!(" (of the clusters that offer `{capabilities}`)"),
                     _ => String::new(),
                 };
-                let error = own_failure.unwrap_or(error);
+                // What the client brought along is among what there is.
+                let all = || resolve::resolve(own.iter().chain(chosen()), module, function);
+                let error = own_failure.or_else(|| all().err()).unwrap_or(error);
                 Finding::Failed(kind_of(&error), format!("{error}{of}"))
             }
         }
     }
 
     /// Notes what the clusters' announcements make of every module path.
-    fn note_names(&mut self, now: Time) {
+    fn note_names(&mut self, now: Time, out: &mut Vec<Effect>) {
         let mut announced: BTreeMap<&str, Vec<&Identity>> = BTreeMap::new();
         for info in self
             .clusters
@@ -353,6 +382,7 @@ impl Scheduler {
             }
         }
         self.names.retain(|path, _| announced.contains_key(path.as_str()));
+        let mut split = Vec::new();
         for (path, identities) in announced {
             let first = identities[0];
             let name = self.names.entry(path.to_owned()).or_insert_with(|| Name {
@@ -365,23 +395,31 @@ impl Scheduler {
             } else if name.split.is_none() {
                 name.split = Some(now);
                 self.alarm = Some(now);
+                split.push(path.to_owned());
             }
         }
+        out.extend(split.iter().map(|path| Effect::Note(Note::ModulesDiffer { message: self.disagreement(path) })));
     }
-}
 
-fn disagreement(path: &str, same: &[&ModuleInfo]) -> String {
-    let identities: Vec<String> = same
-        .iter()
-        .map(|info| match &info.identity.preload {
-            Some(preload) => format!("{} prepared by {preload}", info.identity.hash),
-            None => info.identity.hash.to_string(),
-        })
-        .collect();
-    format!(
-        "clusters disagree about module `{path}`: {}; give them the same file and preload",
-        identities.join(", and ")
-    )
+    /// Which cluster has which version of a module.
+    fn disagreement(&self, path: &str) -> String {
+        let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (id, cluster) in self.clusters.iter().filter(|(_, cluster)| cluster.is_ready()) {
+            for info in cluster.modules.iter().flatten().filter(|info| info.path == path) {
+                let version = match &info.identity.preload {
+                    Some(preload) => format!("{} prepared by {preload}", info.identity.hash),
+                    None => info.identity.hash.to_string(),
+                };
+                versions.entry(version).or_default().push(id.to_string());
+            }
+        }
+        let versions: Vec<String> =
+            versions.into_iter().map(|(version, clusters)| format!("{version} on {}", clusters.join(", "))).collect();
+        format!(
+            "clusters disagree about module `{path}`: {}; give them the same file and preload",
+            versions.join(", and ")
+        )
+    }
 }
 
 fn kind_of(error: &ResolveError) -> RegisterErrorKind {

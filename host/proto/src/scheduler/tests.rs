@@ -142,8 +142,16 @@ impl Env {
     }
 
     fn register(&mut self, peer: PeerId, request: u64, tags: &str) -> Vec<Message> {
+        self.register_named(peer, request, "f", tags)
+    }
+
+    fn register_function(&mut self, peer: PeerId, request: u64, function: &str) -> Vec<Message> {
+        self.register_named(peer, request, function, "")
+    }
+
+    fn register_named(&mut self, peer: PeerId, request: u64, function: &str, tags: &str) -> Vec<Message> {
         let capabilities = tags.parse().expect("tags");
-        let (module, function) = ("m".to_owned(), "f".to_owned());
+        let (module, function) = ("m".to_owned(), function.to_owned());
         self.say(peer, Message::Register(vec![Register { request, module, function, capabilities }]));
         self.take(peer)
     }

@@ -59,7 +59,11 @@ impl Shell {
                 let tasks = counted(count, "more task");
                 tracing::info!("{tasks} failed within that second; `scaler status` shows the newest");
             }
-            Note::Stalled { worker, tasks, stalled_ms } => {
+            Note::Stalled { worker, stalled_ms, is_stopped: true, .. } => {
+                let why = format!("somebody stopped it {stalled_ms} ms ago (SIGSTOP); what it had runs again");
+                tracing::warn!(worker = self.names[worker as usize], "killing the processor: {why}");
+            }
+            Note::Stalled { worker, tasks, stalled_ms, .. } => {
                 let tasks = if tasks == 1 { "the task".to_owned() } else { format!("any of the {tasks} tasks") };
                 let why = format!("it has not begun {tasks} at hand for {stalled_ms} ms");
                 tracing::warn!(worker = self.names[worker as usize], "killing the processor: {why}");

@@ -22,7 +22,8 @@ pub struct ObjectStorageSettings {
     /// Where scheduler, clients and clusters connect (tcp://host:port or ipc://path)
     #[arg(value_name = "OBJECT_STORAGE_ADDRESS")]
     pub object_storage_address: Address,
-    /// Most bytes of objects kept at once; a put beyond it is refused [default: half of the machine's memory]
+    /// Most bytes of objects kept at once; a put beyond it waits for room, and is refused after 20 s
+    /// [default: half of the machine's memory]
     #[arg(long, value_name = "BYTES", default_value_t = default_budget(), hide_default_value = true, value_parser = at_least(1_u64))]
     pub memory_budget_bytes: u64,
     /// Objects that nobody owns are swept after this time

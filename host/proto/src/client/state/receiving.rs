@@ -61,8 +61,8 @@ impl ClientCore {
                 }
             }
             Message::Stranded(entries) => out.extend(entries.into_iter().map(|Stranded { call, tasks, reason }| {
-                let more = if tasks > 1 { format!(" and {} more", tasks - 1) } else { String::new() };
-                Effect::Warning(format!("{call}{more} waits: {reason}"))
+                let waits = if tasks > 1 { format!("{tasks} calls of {call} wait") } else { format!("{call} waits") };
+                Effect::Warning(format!("{waits}: {reason}"))
             })),
             Message::TaskLog(lines) => out.push(Effect::Output(lines)),
             Message::Ack(_) => {}

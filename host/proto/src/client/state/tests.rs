@@ -169,6 +169,7 @@ fn registered(request: u64, function: u32) -> Registered {
         identity: Identity { hash: ModuleHash([0; 32]), preload: None },
         path: "m".to_owned(),
         info: FunctionInfo { interface: None, name: "f".to_owned(), signature: vec![1] },
+        workers: 1,
     }
 }
 

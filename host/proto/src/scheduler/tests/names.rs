@@ -34,6 +34,8 @@ fn when_clusters_disagree_the_former_holds_then_it_is_an_error() {
     let client = env.client_with_function(9);
     let second = env.cluster_starting(2, &[""]);
     env.ready(second, vec![module("m", 2)]);
+    let is_told = |note: &&Note| matches!(note, Note::ModulesDiffer { message } if message.contains(" on cluster-"));
+    assert_eq!(env.notes.iter().filter(is_told).count(), 1, "{:?}", env.notes);
     let beat = |env: &mut Env| {
         for peer in [first, second, client] {
             env.say(peer, Message::Heartbeat(vec![Heartbeat::default()]));
@@ -59,6 +61,23 @@ fn when_clusters_disagree_the_former_holds_then_it_is_an_error() {
         changed.iter().all(|message| matches!(message, Message::Changed(all) if all[0].now.is_some())),
         "{changed:?}"
     );
+    env.nothing_else();
+}
+
+#[test]
+fn a_function_that_only_one_version_has_is_told_as_that() {
+    let mut env = Env::new(|_| {});
+    env.cluster(1, &[""]);
+    let mut rich = module("m", 2);
+    rich.functions[0].name = "g".to_owned();
+    let second = env.cluster_starting(2, &[""]);
+    env.ready(second, vec![rich]);
+    env.other.clear();
+    let client = env.client(9);
+    let messages = env.register_function(client, 1, "g");
+    let [Message::RegisterFailed(failed)] = messages.as_slice() else { panic!("{messages:?}") };
+    assert_eq!(failed[0].kind, RegisterErrorKind::Conflict);
+    assert!(failed[0].message.contains("not every version of it has `g`"), "{}", failed[0].message);
     env.nothing_else();
 }
 
@@ -89,6 +108,23 @@ fn a_client_s_own_module_runs_anywhere_and_is_private() {
     env.submit(client, [1], "");
     let messages = env.take(agent);
     assert!(matches!(&messages[0], Message::Define(defines) if defines[0].stored), "{messages:?}");
+    // What a cluster has under that name is not meant, even where the client's lacks the function.
+    let mut rich = module("m", 6);
+    rich.functions[0].name = "g".to_owned();
+    let cluster = env.cluster_starting(2, &[""]);
+    env.ready(cluster, vec![rich]);
+    env.other.clear();
+    let messages = env.register_function(client, 2, "g");
+    let [Message::RegisterFailed(failed)] = messages.as_slice() else { panic!("{messages:?}") };
+    assert_eq!(failed[0].kind, RegisterErrorKind::UnknownFunction);
+    let brought = crate::message::RegisterModule { module: module("mine", 7), size_bytes: 100 };
+    env.say(client, Message::RegisterModule(vec![brought]));
+    let register =
+        Register { request: 3, module: "zzz".to_owned(), function: "f".to_owned(), capabilities: Capabilities::none() };
+    env.say(client, Message::Register(vec![register]));
+    let messages = env.take(client);
+    let [Message::RegisterFailed(failed)] = messages.as_slice() else { panic!("{messages:?}") };
+    assert!(failed[0].message.contains("`m`, `mine`"), "{}", failed[0].message);
     let other = env.client(8);
     assert!(matches!(env.register(other, 1, "").as_slice(), [Message::RegisterFailed(_)]));
     env.submit(other, [1], "");

@@ -80,8 +80,11 @@ fn what_runs_is_told_of_the_worker_that_runs_it_until_it_leaves() {
     assert_eq!(places(&env), [(0, 0), (0, 0)]);
 }
 
+/// The worker of an unfinished task, and for how long it runs.
+type Listed = (String, Option<u64>);
+
 /// What the rows of workers and the list of unfinished tasks say about what runs.
-fn current(env: &Env) -> (Vec<Option<RunningView>>, Vec<(String, Option<u64>)>) {
+fn current(env: &Env) -> (Vec<Option<RunningView>>, Vec<Listed>) {
     let view = env.core.view_for_asker(env.now);
     let listed = view.unfinished.into_iter().map(|UnfinishedView { worker, running_ms, .. }| (worker, running_ms));
     (view.workers.into_iter().map(|row| row.current).collect(), listed.collect())
