@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use scaler_client::{FailureKind, blocking::Client};
-use support::{LONG, SCALER, Stack, guest, status_bytes, text, wait_for};
+use scaler_client::{FailureKind, MapOptions, Value, blocking::Client};
+use support::{LONG, Process, SCALER, Stack, guest, status_bytes, text, wait_for};
 
 /// Far above what it takes on a busy machine; far below for ever.
 const BOUND: Duration = Duration::from_secs(240);
@@ -127,6 +127,46 @@ fn a_map_waits_for_room_in_the_queue_and_a_submit_is_refused() {
     assert!(error.task().is_some_and(|task| task.kind == FailureKind::Busy), "{error}");
     assert!(error.to_string().contains("max_number_of_tasks_waiting"), "{error}");
     client.clear().expect("clear");
+    client.disconnect();
+}
+
+/// Four times what the storage takes, with a reader that stands still: nothing may fail, and nothing may pile up.
+#[test]
+fn large_results_wait_for_their_reader_and_not_in_the_storage() {
+    const COUNT: u64 = 100;
+    let folder = tempfile::tempdir().expect("folder");
+    let budget = ["tcp://127.0.0.1:0", "--memory-budget-bytes", "25000000"];
+    let storage = Process::start("storage", folder.path(), env!("CARGO_BIN_EXE_scaler_object_storage_server"), &budget);
+    let mut stack =
+        Stack::scheduler(&["-osa", &storage.address("object_storage_address")], &[&guest("tests/guests/behaviour")]);
+    stack.add_cluster(2, &[]);
+    let client = Client::connect(&stack.address()).expect("connect");
+    let function = client.function("behaviour.work:counting_bytes").expect("function");
+    let options = MapOptions::new().window_bytes(2 << 20).window_stored_bytes(8 << 20);
+    let (mut sender, mut receiver) = client.pipe(options);
+    let length = |index: u64| 1_000_000 + index;
+    let feeder = std::thread::spawn(move || {
+        for index in 0..COUNT {
+            sender.send_blocking(function.bind((length(index), index)).expect("binds")).expect("the reader is there");
+        }
+    });
+    let mut check = |index: u64| {
+        let item = receiver.receive_blocking().expect("a result");
+        let Value::Bytes(bytes) = item.value().unwrap_or_else(|error| panic!("element {index}: {error}")) else {
+            panic!("element {index} is not bytes");
+        };
+        assert_eq!((item.index(), bytes.len() as u64, bytes[0]), (index, length(index), index as u8));
+    };
+    check(0);
+    // Whoever is not read from comes to rest long before the end, and long before the storage is full.
+    let ended = wait_for("the map to stand still", LONG, || {
+        let is_still = ["waiting", "assigned", "running"].iter().all(|state| stack.tasks(state) == 0);
+        let ended = stack.tasks("succeeded");
+        (is_still && ended > 4).then_some(ended)
+    });
+    assert!(ended < 25, "{ended} results of a megabyte wait");
+    (1..COUNT).for_each(&mut check);
+    feeder.join().expect("no panic");
     client.disconnect();
 }
 
