@@ -89,8 +89,9 @@ pub struct MapOptions {
     /// Most bytes of arguments under way at once, most bytes of small results that wait to be taken, and most bytes of
     /// large results fetched ahead.
     pub window_bytes: usize,
-    /// Most bytes of large results that wait in the object storage to be fetched. While it is full no more calls are
-    /// made. Results as large as this keep no more than 8 calls under way: more of it keeps more workers busy.
+    /// Most bytes of large results that wait in the object storage to be fetched, and no more than an eighth of what it
+    /// takes. While it is full no more calls are made. Results as large as this keep no more than 8 calls under way:
+    /// more of it keeps more workers busy.
     pub window_stored_bytes: u64,
     /// For each call.
     pub submit: SubmitOptions,

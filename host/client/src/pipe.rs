@@ -241,6 +241,7 @@ impl PipeShared {
     /// Starts the fetches that the window allows (the next in order always), then wakes the receiver if it has
     /// something, and the sender if there is room.
     fn fetch(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        state.window.set_budget(self.transfer.budget_bytes());
         let head = if self.options.ordered { state.order.front().copied() } else { None };
         let mut jobs = Vec::new();
         while let Some(&(index, slot)) = state.stored.first() {

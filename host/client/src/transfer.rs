@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -37,6 +40,8 @@ struct Shared {
     owner: ClientId,
     state: Mutex<State>,
     changed: Condvar,
+    /// Most bytes that the storage takes, as far as it has said.
+    budget_bytes: AtomicU64,
 }
 
 #[derive(Default)]
@@ -56,7 +61,13 @@ impl Shared {
 
 impl Transfer {
     pub(crate) fn new(owner: ClientId) -> Self {
-        Self { shared: Arc::new(Shared { owner, state: Mutex::default(), changed: Condvar::new() }) }
+        let budget_bytes = AtomicU64::new(u64::MAX);
+        Self { shared: Arc::new(Shared { owner, state: Mutex::default(), changed: Condvar::new(), budget_bytes }) }
+    }
+
+    /// Most bytes that the storage takes, known with the first value that was fetched.
+    pub(crate) fn budget_bytes(&self) -> u64 {
+        self.shared.budget_bytes.load(Ordering::Relaxed)
     }
 
     /// Where the storage is from now on.
@@ -164,7 +175,12 @@ fn work(shared: &Shared) {
             other => {
                 // Its scheduler starts a storage that ended again; what can wait for that waits.
                 let options = ClientOptions { restart_timeout: RESTART_TIMEOUT, ..ClientOptions::default() };
-                other.insert(ObjectClient::new(address, options))
+                let client = other.insert(ObjectClient::new(address, options));
+                // Whoever fetches has results there, and is to leave room for others.
+                if let (Job::Get { .. }, Ok(info)) = (&job, client.info()) {
+                    shared.budget_bytes.store(info.budget_bytes, Ordering::Relaxed);
+                }
+                client
             }
         };
         match job {

@@ -13,6 +13,8 @@ const REACH_MIN: usize = 16;
 const REACH_PER_WORKER: usize = 2;
 /// So many calls are under way however large their results are, unless results that nobody takes fill the window.
 const PENDING_MIN: u64 = 8;
+/// The part of the storage that the results of one pipe may take: others have results there too.
+const STORAGE_SHARE: u64 = 8;
 /// The newest result counts for one in so many in the mean.
 const MEAN_OF: u64 = 8;
 
@@ -22,6 +24,8 @@ pub(crate) struct Window {
     calls_max: usize,
     bytes_max: u64,
     stored_bytes_max: u64,
+    /// Most bytes that the storage takes, as far as it is known.
+    budget_bytes: u64,
     /// Calls between entrance and exit, and those of them that have not ended.
     calls: usize,
     pending: usize,
@@ -50,6 +54,7 @@ impl Window {
             calls_max: options.window.max(1),
             bytes_max: options.window_bytes as u64,
             stored_bytes_max: options.window_stored_bytes,
+            budget_bytes: u64::MAX,
             calls: 0,
             pending: 0,
             arguments: 0,
@@ -62,6 +67,11 @@ impl Window {
     /// Calls between entrance and exit.
     pub(crate) fn calls(&self) -> usize {
         self.calls
+    }
+
+    /// The storage takes no more than this.
+    pub(crate) fn set_budget(&mut self, budget_bytes: u64) {
+        self.budget_bytes = budget_bytes;
     }
 
     /// A call came in, of a function that so many workers can run.
@@ -110,7 +120,8 @@ impl Window {
             left => Some(left.checked_div(mean).unwrap_or(u64::MAX)),
         };
         let held = fits(self.results.held, mean.held, self.bytes_max);
-        let stored = fits(self.results.stored, mean.stored, self.stored_bytes_max);
+        let stored_max = self.stored_bytes_max.min(self.budget_bytes / STORAGE_SHARE);
+        let stored = fits(self.results.stored, mean.stored, stored_max);
         let pending_max = match (held, stored) {
             (Some(held), Some(stored)) => held.min(stored).max(PENDING_MIN),
             // Somebody has to take results first.
@@ -190,6 +201,23 @@ mod tests {
             }
             assert!(window.is_calm() && window.room() > 0);
         }
+    }
+
+    #[test]
+    fn a_small_storage_is_left_to_others_as_well() {
+        let size = Size { held: 0, stored: 4 * MIB };
+        let mut window = window(MapOptions::new());
+        window.set_budget(100 * MIB);
+        let mut stored = 0;
+        loop {
+            fill(&mut window, 2);
+            if window.pending == 0 {
+                break;
+            }
+            window.end(Some(size));
+            stored += size.stored;
+        }
+        assert!(stored <= 100 * MIB / STORAGE_SHARE + REACH_MIN as u64 * size.stored, "{stored}");
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Shell {
                 tracing::info!("{tasks} failed within that second; `scaler status` shows the newest");
             }
             Note::Stalled { worker, stalled_ms, is_stopped: true, .. } => {
-                let why = format!("somebody stopped it {stalled_ms} ms ago (SIGSTOP); what it had runs again");
+                let why = format!("somebody stopped it {stalled_ms} ms ago (SIGSTOP); what it had at hand runs again");
                 tracing::warn!(worker = self.names[worker as usize], "killing the processor: {why}");
             }
             Note::Stalled { worker, tasks, stalled_ms, .. } => {
